@@ -1,1 +1,1 @@
-"""Pixels → faces: detect, align, embed, judge. Used by edge_agent and svc_identity; imports nothing else of Footfall."""
+"""Pixels → faces: detect, align, embed, judge. Imports nothing else of Footfall."""
