@@ -1,7 +1,7 @@
 """An embedded PostgreSQL: the binaries of a wheel (or any other folder of binaries), under our own supervision.
 
-Everything lies in one folder: `data/` (the cluster) and `run/` (the unix socket). Passwords are asked for on every road,
-also on the socket (scram-sha-256): other users of the machine are not friends.
+Everything lies in one folder: `data/` (the cluster) and `run/` (the unix socket). Every road asks for a password, the
+socket too (scram-sha-256): other users of the machine are not friends.
 
 Two ways to run it:
 
@@ -24,7 +24,7 @@ import pwd
 import secrets
 import shutil
 import signal
-import subprocess  # noqa: S404 - starting a server is what this module is for
+import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -25,7 +25,7 @@ _PR_SET_PDEATHSIG = 1
 def command(
     argv: Sequence[str], *, user: int | None = None, group: int | None = None, stop: signal.Signals = signal.SIGINT
 ) -> tuple[str, ...]:
-    """`argv`, tethered to the calling process. With `user` and `group` (root only) it runs as them and no other group."""
+    """`argv`, tethered to the calling process. `user` and `group` (root only): whom it runs as, in no other group."""
     as_user = () if user is None else ("--user", str(user), "--group", str(group))
     return (
         *(
