@@ -119,7 +119,6 @@ def _rate(key: str, action: Config, per_second: int, burst: int, *, distinct: in
 
 def _tokens(settings: GatewaySettings) -> Config:
     """Verifies tokens with the registry's keys. Every contract needs one, but the public RPCs and gRPC's health."""
-    public = sorted(PUBLIC_RPCS)
     provider: Config = {
         "issuer": settings.token_issuer,
         "audiences": [settings.token_audience],
@@ -133,12 +132,14 @@ def _tokens(settings: GatewaySettings) -> Config:
                 "timeout": "2s",
             },
             "cache_duration": seconds(settings.keys_cache_seconds),
-            "retry_policy": {"num_retries": 2, "retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}},
+            # Fetched ahead of need and kept while the registry is away. Without fast_listener the door would wait for
+            # keys that come through it.
+            "async_fetch": {"fast_listener": True, "failed_refetch_duration": "1s"},
         },
         "payload_in_metadata": CLAIMS,
     }
     rules: list[Config] = [
-        *({"match": {"path": "/{}/{}".format(*full_name.rsplit(".", 1))}} for full_name in public),
+        *({"match": {"path": "/{}/{}".format(*rpc.rsplit(".", 1))}} for rpc in sorted(PUBLIC_RPCS)),
         {"match": {"prefix": "/footfall."}, "requires": {"provider_name": "footfall"}},
         {"match": {"prefix": "/grpc.reflection."}, "requires": {"provider_name": "footfall"}},
     ]

@@ -13,6 +13,7 @@ from gateway.typed import Config, address, extension, seconds
 # Headers by which we or Envoy tell who asks, or how a call is to be treated: never taken from outside.
 # x-tenant-id is judged later, when the token is known.
 OURS = (
+    "x-request-id",
     "x-jwt-payload",
     "x-envoy-original-path",
     "x-envoy-upstream-rq-timeout-ms",
@@ -21,6 +22,8 @@ OURS = (
     "x-envoy-retry-grpc-on",
     "x-envoy-max-retries",
     "x-envoy-expected-rq-timeout-ms",
+    "x-envoy-hedge-on-per-try-timeout",
+    "x-envoy-upstream-alt-stat-name",
 )
 
 # No query strings: the signature of a picture's address is a credential.
@@ -52,10 +55,8 @@ def edge(settings: GatewaySettings, services: tuple[Service, ...]) -> Config:
         "HttpConnectionManager",
         stat_prefix="edge",
         use_remote_address=True,
-        internal_address_config={"unix_sockets": False, "cidr_ranges": []},
-        # An id of our own for every request: what comes from outside could be anything.
+        # An id of our own for every request (see OURS): what comes from outside could be anything.
         generate_request_id=True,
-        preserve_external_request_id=False,
         always_set_request_id_in_response=True,
         request_id_extension={"typed_config": extension("", "UuidRequestId", pack_trace_reason=False)["typed_config"]},
         server_header_transformation="OVERWRITE",
@@ -65,7 +66,7 @@ def edge(settings: GatewaySettings, services: tuple[Service, ...]) -> Config:
         path_with_escaped_slashes_action="REJECT_REQUEST",
         stream_idle_timeout=seconds(settings.stream_idle_seconds),
         request_headers_timeout="10s",
-        max_request_headers_kb=32,
+        max_request_headers_kb=64,  # a token that names 500 sites has 25 KiB
         common_http_protocol_options={
             "idle_timeout": "3600s",
             "headers_with_underscores_action": "REJECT_REQUEST",

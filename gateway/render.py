@@ -27,7 +27,7 @@ CONFIG = "envoy.yaml"
 class _Dumper(yaml.SafeDumper):
     """Plain YAML: every value in its place instead of anchors."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, _data: Any) -> bool:
         return True
 
 
@@ -86,7 +86,9 @@ def envoy() -> Path:
 
 def command(config: Path, *, drain_seconds: int = 10) -> list[str]:
     """The command line that runs Envoy in the foreground; its pid is Envoy's."""
-    flags = ["--log-level", "warning", "--concurrency", "2", "--drain-time-s", str(drain_seconds)]
+    # misc: at every start it warns that the file server's API is unfinished.
+    flags = ["--log-level", "warning", "--component-log-level", "misc:error", "--concurrency", "2"]
+    flags += ["--drain-time-s", str(drain_seconds)]
     # No shared memory between hot restarts: several gateways live on one machine, and are never restarted hot.
     return [str(envoy()), "-c", str(config), "--disable-hot-restart", *flags]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from google.protobuf import any_pb2
@@ -30,11 +31,6 @@ class Refusal:
     """Another HTTP status than Envoy's."""
 
 
-# The token filter's words: its messages are `Jwt is missing`, …; in the details blanks are underscores.
-TOKEN_REASONS = {
-    "Jwt is missing": "TOKEN_MISSING",
-    "Jwt is expired": "TOKEN_EXPIRED",
-}
 TOKEN_INVALID = (
     "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections",
     "Jwt header is an invalid Base64url encoded",
@@ -51,6 +47,13 @@ TOKEN_INVALID = (
     "Audiences in Jwt are not allowed",
     "Missing exp claim",
 )
+TOKEN_MESSAGES = {
+    **dict.fromkeys(TOKEN_INVALID, (code_pb2.UNAUTHENTICATED, "TOKEN_INVALID")),
+    "Jwt is missing": (code_pb2.UNAUTHENTICATED, "TOKEN_MISSING"),
+    "Jwt is expired": (code_pb2.UNAUTHENTICATED, "TOKEN_EXPIRED"),
+    "Jwks remote fetch is failed": (code_pb2.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE"),
+}
+"""The token filter's words, which gRPC callers get as their status message, and what they mean."""
 
 REFUSALS = (
     Refusal(401, code_pb2.UNAUTHENTICATED, "TOKEN_MISSING", "Jwt_is_missing"),
@@ -70,33 +73,37 @@ REFUSALS = (
 
 def local_replies() -> Config:
     """JSON bodies for JSON callers; gRPC callers have their status in headers, and no body."""
-    return {"mappers": [*(_mapper(refusal, index) for index, refusal in enumerate(REFUSALS)), _other()]}
+    for_json = [_mapper(refusal, f"footfall.json_{index}") for index, refusal in enumerate(REFUSALS)]
+    for_grpc = [
+        {"filter": _all([*_signs(refusal, f"footfall.grpc_{index}")]), "status_code": refusal.answer_http}
+        for index, refusal in enumerate(REFUSALS)
+        if refusal.answer_http is not None
+    ]
+    return {"mappers": [*for_json, _other(), *for_grpc]}
 
 
 def error_info_table() -> str:
     """A Lua table from the token filter's messages to ``grpc-status-details-bin``."""
-    reasons = {**TOKEN_REASONS, **dict.fromkeys(TOKEN_INVALID, "TOKEN_INVALID")}
-    rows = [f'  ["{message}"] = "{_details(message, reason)}",' for message, reason in reasons.items()]
+    rows = [f'  ["{message}"] = "{_details(message, *meaning)}",' for message, meaning in TOKEN_MESSAGES.items()]
     return "\n".join(["{", *rows, "}"])
 
 
-def _details(message: str, reason: str) -> str:
+def _details(message: str, code: int, reason: str) -> str:
     info = any_pb2.Any()
     info.Pack(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
-    status = status_pb2.Status(code=code_pb2.UNAUTHENTICATED, message=message, details=[info])
+    status = status_pb2.Status(code=code, message=message, details=[info])
     return base64.b64encode(status.SerializeToString(deterministic=True)).decode().rstrip("=")
 
 
-def _mapper(refusal: Refusal, index: int) -> Config:
-    filters = [_status("EQ", refusal.http, f"footfall.reply_{index}"), _speaks_json()]
-    if refusal.details:
-        expression = f"response.code_details.contains('{refusal.details}')"
-        filters.append(
-            {"extension_filter": extension("envoy.access_loggers.extension_filters.cel", "CelFilter", expression=expression)}
-        )
-    info = {"@type": ERROR_INFO, "reason": refusal.reason, "domain": DOMAIN, "metadata": {"request_id": "%REQ(X-REQUEST-ID)%"}}
+def _mapper(refusal: Refusal, key: str) -> Config:
+    info = {
+        "@type": ERROR_INFO,
+        "reason": refusal.reason,
+        "domain": DOMAIN,
+        "metadata": {"request_id": "%REQ(X-REQUEST-ID)%"},
+    }
     mapper: Config = {
-        "filter": {"and_filter": {"filters": filters}},
+        "filter": _all([*_signs(refusal, key), _speaks_json()]),
         "body_format_override": _body(refusal.code, [info] if refusal.reason else []),
     }
     if refusal.answer_http is not None:
@@ -104,9 +111,22 @@ def _mapper(refusal: Refusal, index: int) -> Config:
     return mapper
 
 
+def _signs(refusal: Refusal, key: str) -> Iterator[Config]:
+    """How a refusal is recognised. ``key``: every comparison must bear a name of its own."""
+    yield _status("EQ", refusal.http, key)
+    if refusal.details:
+        expression = f"response.code_details.contains('{refusal.details}')"
+        cel = extension("envoy.access_loggers.extension_filters.cel", "CelFilter", expression=expression)
+        yield {"extension_filter": cel}
+
+
+def _all(signs: list[Config]) -> Config:
+    return {"and_filter": {"filters": signs}} if len(signs) > 1 else signs[0]
+
+
 def _other() -> Config:
-    filters = [_status("GE", 400, "footfall.reply_other"), _speaks_json()]
-    return {"filter": {"and_filter": {"filters": filters}}, "body_format_override": _body("%GRPC_STATUS_NUMBER%", [])}
+    signs = _all([_status("GE", 400, "footfall.json_other"), _speaks_json()])
+    return {"filter": signs, "body_format_override": _body("%GRPC_STATUS_NUMBER%", [])}
 
 
 def _body(code: int | str, details: list[Config]) -> Config:
@@ -117,7 +137,8 @@ def _body(code: int | str, details: list[Config]) -> Config:
 
 
 def _status(operator: str, value: int, key: str) -> Config:
-    return {"status_code_filter": {"comparison": {"op": operator, "value": {"default_value": value, "runtime_key": key}}}}
+    comparison = {"op": operator, "value": {"default_value": value, "runtime_key": key}}
+    return {"status_code_filter": {"comparison": comparison}}
 
 
 def _speaks_json() -> Config:

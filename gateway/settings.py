@@ -1,4 +1,4 @@
-"""What the gateway is told: ``FOOTFALL_GATEWAY_<NAME>`` in the environment, or arguments of :class:`GatewaySettings`."""
+"""What the gateway is told: ``FOOTFALL_GATEWAY_<NAME>`` in the environment, or arguments of GatewaySettings."""
 
 from __future__ import annotations
 

@@ -1,0 +1,166 @@
+"""No call passes the gateway without a token that the registry has signed for it, and keys change without a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from tests.support.gateway import GET_JWKS, Gateway, eventually, running_gateway
+from tests.support.tokens import SigningKey
+
+LIST_VISITS = "/footfall.reports.v1.VisitService/ListVisits"
+REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+ISSUE_TOKEN = "/footfall.registry.v1.AuthService/IssueToken"
+
+Credential = Callable[[SigningKey], str]
+UNACCEPTABLE: dict[str, tuple[Credential, str]] = {
+    "malformed": (lambda _: "not-a-token", "TOKEN_INVALID"),
+    "signed by somebody else under our key's name": (lambda key: SigningKey(key.kid).token(), "TOKEN_INVALID"),
+    "signed with an unknown key": (lambda _: SigningKey("unknown").token(), "TOKEN_INVALID"),
+    "expired": (lambda key: key.token(lifetime_seconds=-60), "TOKEN_EXPIRED"),
+    "for another audience": (lambda key: key.token(aud="somebody-else"), "TOKEN_INVALID"),
+    "of another issuer": (lambda key: key.token(iss="somebody-else"), "TOKEN_INVALID"),
+    "without an end": (lambda key: key.token(exp=None), "TOKEN_INVALID"),
+}
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with running_gateway(tmp_path_factory.mktemp("gateway")) as running:
+        yield running
+
+
+def unary(gateway: Gateway, rpc: str, token: str | None) -> grpc.RpcError:
+    """Call ``rpc`` with an empty message; the error it ends with."""
+    metadata = [] if token is None else [("authorization", f"Bearer {token}")]
+    with gateway.channel() as channel, pytest.raises(grpc.RpcError) as refused:
+        channel.unary_unary(rpc)(b"", metadata=metadata)
+    return refused.value
+
+
+def reason(error: Any) -> str:
+    """The ErrorInfo's reason of a gRPC error."""
+    status = rpc_status.from_call(error)
+    assert status is not None
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    assert info.domain == "footfall"
+    return str(info.reason)
+
+
+def status_of(gateway: Gateway, token: str) -> int:
+    with gateway.client(token) as client:
+        return client.get("/v1/visits").status_code
+
+
+@pytest.mark.parametrize("kind", UNACCEPTABLE)
+def test_an_unacceptable_token_is_refused_in_json(gateway: Gateway, kind: str) -> None:
+    credential, expected = UNACCEPTABLE[kind]
+    gateway.mesh.calls.clear()
+
+    with gateway.client(credential(gateway.key)) as client:
+        response = client.get("/v1/visits")
+
+    assert response.status_code == 401
+    assert response.json()["code"] == 16
+    assert response.json()["details"][0]["reason"] == expected
+    assert gateway.mesh.calls_of(LIST_VISITS) == []
+
+
+@pytest.mark.parametrize("kind", UNACCEPTABLE)
+def test_an_unacceptable_token_is_refused_in_grpc_with_the_same_words(gateway: Gateway, kind: str) -> None:
+    credential, expected = UNACCEPTABLE[kind]
+    gateway.mesh.calls.clear()
+
+    error: Any = unary(gateway, LIST_VISITS, credential(gateway.key))
+
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert reason(error) == expected
+    assert gateway.mesh.calls_of(LIST_VISITS) == []
+
+
+def test_a_call_without_a_token_is_refused(gateway: Gateway) -> None:
+    with gateway.client() as client:
+        response = client.get("/v1/visits")
+    error: Any = unary(gateway, LIST_VISITS, None)
+
+    assert (response.status_code, response.json()["details"][0]["reason"]) == (401, "TOKEN_MISSING")
+    assert (error.code(), reason(error)) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_MISSING")
+
+
+def test_reflection_needs_a_token(gateway: Gateway) -> None:
+    with gateway.channel() as channel, pytest.raises(grpc.RpcError) as refused:
+        list(channel.stream_stream(REFLECT)(iter([b""])))
+
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_signing_in_and_the_public_keys_need_none(gateway: Gateway) -> None:
+    with gateway.client() as client:
+        keys = client.get("/v1/auth/jwks")
+        token = client.post("/v1/auth/token", json={})
+
+    assert keys.json()["keys"][0] == gateway.key.jwk()
+    assert token.status_code == 501
+    assert len(gateway.mesh.calls_of(ISSUE_TOKEN)) == 1
+
+
+def test_the_token_is_passed_on_for_the_service_to_verify_again(gateway: Gateway) -> None:
+    token = gateway.key.token()
+    gateway.mesh.calls.clear()
+
+    assert status_of(gateway, token) == 501
+
+    assert gateway.mesh.calls_of(LIST_VISITS)[0].metadata["authorization"] == f"Bearer {token}"
+
+
+def test_a_new_key_is_taken_up_and_an_old_one_dropped_without_a_restart(gateway: Gateway) -> None:
+    successor = SigningKey("successor")
+    assert status_of(gateway, successor.token()) == 401
+
+    gateway.mesh.keys.append(successor)
+    eventually(lambda: status_of(gateway, successor.token()) == 501, "the new key is known")
+    assert status_of(gateway, gateway.key.token()) == 501
+
+    gateway.mesh.keys.remove(gateway.key)
+    eventually(lambda: status_of(gateway, gateway.key.token()) == 401, "the old key is forgotten")
+    assert status_of(gateway, successor.token()) == 501
+
+    gateway.mesh.keys[:] = [gateway.key]
+    eventually(lambda: status_of(gateway, gateway.key.token()) == 501, "the old key is back")
+
+
+def test_known_keys_outlive_the_registry(gateway: Gateway) -> None:
+    failures: list[bool] = []
+
+    def away(_request: bytes, context: grpc.ServicerContext) -> bytes:
+        failures.append(True)
+        context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+        raise AssertionError("abort raises")
+
+    gateway.mesh.answers[GET_JWKS] = away
+    try:
+        eventually(lambda: len(failures) > 2, "the gateway has asked for keys in vain")
+        assert status_of(gateway, gateway.key.token()) == 501
+    finally:
+        gateway.mesh.answers[GET_JWKS] = gateway.mesh.jwks
+
+
+def test_without_any_keys_yet_a_token_is_not_called_bad(tmp_path_factory: pytest.TempPathFactory) -> None:
+    def away(_request: bytes, context: grpc.ServicerContext) -> bytes:
+        context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+        raise AssertionError("abort raises")
+
+    with running_gateway(tmp_path_factory.mktemp("gateway"), jwks=away) as gateway:
+        with gateway.client(gateway.key.token()) as client:
+            response = client.get("/v1/visits")
+        error: Any = unary(gateway, LIST_VISITS, gateway.key.token())
+
+    assert (response.status_code, response.json()["details"][0]["reason"]) == (503, "DEPENDENCY_UNAVAILABLE")
+    assert response.json()["code"] == 14
+    assert (error.code(), reason(error)) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
