@@ -127,7 +127,7 @@ visits = tenant_table(
     CheckConstraint("(state = 'SUPERSEDED') = (superseded_by IS NOT NULL)", name="superseded"),
     Index("visits_site_idx", "tenant_id", "site_id", "start_time", "id", postgresql_where=text("state = 'LIVE'")),
     Index("visits_time_idx", "tenant_id", "start_time", "id", postgresql_where=text("state = 'LIVE'")),
-    Index("visits_customer_idx", "tenant_id", "customer_id", "site_id", "start_time"),
+    Index("visits_customer_idx", "tenant_id", "customer_id", "start_time"),
     service=INGEST,
     comment="What the fold makes of sightings (schema/visits.py). Superseded and removed ones stay, to be told about.",
 )

@@ -153,6 +153,10 @@ EXECUTE: Final[Mapping[str, tuple[str, ...]]] = {
     "sign_in_api_key(uuid)": (REGISTRY,),
     "sign_in_refresh_token(bytea)": (REGISTRY,),
     "ensure_face_event_partitions(integer)": (INGEST,),
+    "business_day(timestamp with time zone, text, integer)": (INGEST, REPORTS),
+    "business_day_start(date, text, integer)": (INGEST, REPORTS),
+    "uuid_v7(timestamp with time zone)": (INGEST,),
+    "fold_visits(uuid, uuid, uuid, timestamp with time zone, timestamp with time zone)": (INGEST,),
 }
 SIGN_IN_FUNCTIONS: Final = ("sign_in_users(text)", "sign_in_api_key(uuid)", "sign_in_refresh_token(bytea)")
 

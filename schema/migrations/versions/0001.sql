@@ -129,9 +129,9 @@ CREATE TABLE visits (
 	CONSTRAINT visits_superseded_check CHECK ((state = 'SUPERSEDED') = (superseded_by IS NOT NULL))
 );
 
-CREATE INDEX visits_customer_idx ON visits (tenant_id, customer_id, site_id, start_time);
-
 CREATE INDEX visits_site_idx ON visits (tenant_id, site_id, start_time, id) WHERE state = 'LIVE';
+
+CREATE INDEX visits_customer_idx ON visits (tenant_id, customer_id, start_time);
 
 CREATE INDEX visits_time_idx ON visits (tenant_id, start_time, id) WHERE state = 'LIVE';
 
@@ -241,8 +241,8 @@ CREATE TABLE tenants (
 	delete_time TIMESTAMP WITH TIME ZONE,
 	purge_time TIMESTAMP WITH TIME ZONE,
 	CONSTRAINT tenants_pkey PRIMARY KEY (id),
-	CONSTRAINT tenants_image_retention_days_check CHECK (image_retention_days BETWEEN 1 AND 30),
-	CONSTRAINT tenants_embedding_retention_days_check CHECK (embedding_retention_days BETWEEN 1 AND 3650),
+	CONSTRAINT tenants_image_retention_days_check CHECK (image_retention_days BETWEEN 1 AND 90),
+	CONSTRAINT tenants_embedding_retention_days_check CHECK (embedding_retention_days BETWEEN 1 AND 1825),
 	CONSTRAINT tenants_week_start_day_check CHECK (week_start_day BETWEEN 1 AND 7)
 );
 
@@ -509,9 +509,9 @@ CREATE TABLE staff (
 	CONSTRAINT staff_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id)
 );
 
-CREATE INDEX staff_list_idx ON staff (tenant_id, display_name, id);
-
 CREATE UNIQUE INDEX staff_external_key ON staff (tenant_id, external_id) WHERE external_id IS NOT NULL;
+
+CREATE INDEX staff_list_idx ON staff (tenant_id, display_name, id);
 
 COMMENT ON TABLE staff IS 'People who work there: recognised everywhere in the tenant, counted nowhere.';
 
@@ -588,9 +588,9 @@ CREATE TABLE erasures (
 	CONSTRAINT erasures_state_check CHECK (state IN ('PROVISIONAL', 'FINAL'))
 );
 
-CREATE INDEX erasures_open_idx ON erasures (tenant_id, create_time) WHERE state = 'PROVISIONAL';
-
 CREATE INDEX erasures_customer_idx ON erasures (tenant_id, customer_id);
+
+CREATE INDEX erasures_open_idx ON erasures (tenant_id, create_time) WHERE state = 'PROVISIONAL';
 
 COMMENT ON TABLE erasures IS 'Receipts of erasure: ids and counts, nothing else.';
 
@@ -634,6 +634,7 @@ CREATE TABLE sites (
 	id UUID NOT NULL,
 	display_name TEXT NOT NULL,
 	time_zone TEXT NOT NULL,
+	day_boundary_minutes INTEGER DEFAULT 240 NOT NULL,
 	privacy_mode TEXT DEFAULT 'FULL' NOT NULL,
 	lawful_basis TEXT,
 	signage_date DATE,
@@ -643,12 +644,15 @@ CREATE TABLE sites (
 	delete_time TIMESTAMP WITH TIME ZONE,
 	CONSTRAINT sites_pkey PRIMARY KEY (tenant_id, id),
 	CONSTRAINT sites_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
+	CONSTRAINT sites_day_boundary_minutes_check CHECK (day_boundary_minutes BETWEEN 0 AND 720),
 	CONSTRAINT sites_privacy_mode_check CHECK (privacy_mode IN ('FULL', 'NO_SNAPSHOTS', 'SAME_DAY', 'ANONYMOUS'))
 );
 
 COMMENT ON TABLE sites IS 'Places where cameras hang.';
 
 COMMENT ON COLUMN sites.time_zone IS 'IANA name; buckets and business days follow it';
+
+COMMENT ON COLUMN sites.day_boundary_minutes IS 'Local minutes after midnight at which visits are cut: 04:00';
 
 COMMENT ON COLUMN sites.privacy_mode IS 'Chosen when the site is made';
 
@@ -661,8 +665,6 @@ CREATE TABLE users (
 	display_name TEXT NOT NULL,
 	role TEXT NOT NULL,
 	password_hash TEXT,
-	failed_sign_ins INTEGER DEFAULT 0 NOT NULL,
-	lock_time TIMESTAMP WITH TIME ZONE,
 	sign_in_time TIMESTAMP WITH TIME ZONE,
 	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
 	update_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
@@ -672,17 +674,15 @@ CREATE TABLE users (
 	CONSTRAINT users_role_check CHECK (role IN ('SYSTEM_ADMIN', 'TENANT_ADMIN', 'SITE_MANAGER', 'VIEWER', 'PRIVACY_OFFICER'))
 );
 
-CREATE UNIQUE INDEX users_email_key ON users (tenant_id, lower(email));
-
 CREATE INDEX users_sign_in_idx ON users (lower(email));
+
+CREATE UNIQUE INDEX users_email_key ON users (tenant_id, lower(email));
 
 COMMENT ON TABLE users IS 'People. system_admins belong to the system tenant.';
 
-COMMENT ON COLUMN users.email IS 'As entered; compared in lower case. The same address may exist in several tenants';
+COMMENT ON COLUMN users.email IS 'As entered; compared in lower case; one user of the installation has it';
 
 COMMENT ON COLUMN users.password_hash IS 'argon2id; null until a password is set';
-
-COMMENT ON COLUMN users.lock_time IS 'No sign-in before';
 
 COMMENT ON COLUMN users.sign_in_time IS 'The last one';
 
@@ -774,11 +774,11 @@ CREATE TABLE audit_entries (
 	CONSTRAINT audit_entries_sealed_check CHECK (num_nulls(seq, previous_hash, hash, seal_time) IN (0, 4))
 );
 
-CREATE UNIQUE INDEX audit_entries_seq_key ON audit_entries (tenant_id, seq);
-
 CREATE INDEX audit_entries_list_idx ON audit_entries (tenant_id, act_time, id);
 
 CREATE INDEX audit_entries_open_idx ON audit_entries (tenant_id, xid) WHERE seq IS NULL;
+
+CREATE UNIQUE INDEX audit_entries_seq_key ON audit_entries (tenant_id, seq);
 
 COMMENT ON TABLE audit_entries IS 'Who did what. Inserted in the act''s own transaction by every service; nobody can change or remove a row.';
 
@@ -839,15 +839,15 @@ CREATE TABLE customers (
 	CONSTRAINT customers_not_itself_check CHECK (merged_into <> id)
 );
 
-CREATE UNIQUE INDEX customers_external_key ON customers (tenant_id, external_id) WHERE external_id IS NOT NULL;
-
-CREATE INDEX customers_provisional_idx ON customers (tenant_id, create_time) WHERE state = 'PROVISIONAL';
-
 CREATE INDEX customers_expiry_idx ON customers (tenant_id, expire_time);
 
 CREATE INDEX customers_merged_idx ON customers (tenant_id, merged_into) WHERE merged_into IS NOT NULL;
 
 CREATE INDEX customers_list_idx ON customers (tenant_id, last_sighting_time, id);
+
+CREATE UNIQUE INDEX customers_external_key ON customers (tenant_id, external_id) WHERE external_id IS NOT NULL;
+
+CREATE INDEX customers_provisional_idx ON customers (tenant_id, create_time) WHERE state = 'PROVISIONAL';
 
 COMMENT ON TABLE customers IS 'Visitors, each once.';
 
@@ -878,9 +878,9 @@ CREATE TABLE staff_faces (
 	CONSTRAINT staff_faces_tenant_id_staff_id_fkey FOREIGN KEY(tenant_id, staff_id) REFERENCES staff (tenant_id, id) ON DELETE CASCADE
 );
 
-CREATE UNIQUE INDEX staff_faces_primary_key ON staff_faces (tenant_id, staff_id) WHERE is_primary;
-
 CREATE UNIQUE INDEX staff_faces_image_key ON staff_faces (tenant_id, staff_id, sha256);
+
+CREATE UNIQUE INDEX staff_faces_primary_key ON staff_faces (tenant_id, staff_id) WHERE is_primary;
 
 COMMENT ON TABLE staff_faces IS 'Photographs that staff are recognised by.';
 
@@ -923,9 +923,9 @@ CREATE TABLE webhook_deliveries (
 	CONSTRAINT webhook_deliveries_state_check CHECK (state IN ('PENDING', 'DELIVERED', 'FAILED'))
 );
 
-CREATE INDEX webhook_deliveries_hook_idx ON webhook_deliveries (tenant_id, webhook_id, create_time);
-
 CREATE INDEX webhook_deliveries_due_idx ON webhook_deliveries (tenant_id, next_attempt_time) WHERE state = 'PENDING';
+
+CREATE INDEX webhook_deliveries_hook_idx ON webhook_deliveries (tenant_id, webhook_id, create_time);
 
 COMMENT ON TABLE webhook_deliveries IS 'What was or is to be delivered.';
 
@@ -937,14 +937,12 @@ CREATE TABLE site_rules (
 	effective_time TIMESTAMP WITH TIME ZONE NOT NULL,
 	visit_gap_seconds INTEGER DEFAULT 1800 NOT NULL,
 	min_dwell_seconds INTEGER DEFAULT 10 NOT NULL,
-	day_boundary_minutes INTEGER DEFAULT 240 NOT NULL,
 	opening_hours JSONB DEFAULT '{}'::jsonb NOT NULL,
 	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
 	CONSTRAINT site_rules_pkey PRIMARY KEY (tenant_id, site_id, effective_time),
 	CONSTRAINT site_rules_tenant_id_site_id_fkey FOREIGN KEY(tenant_id, site_id) REFERENCES sites (tenant_id, id) ON DELETE CASCADE,
-	CONSTRAINT site_rules_visit_gap_seconds_check CHECK (visit_gap_seconds BETWEEN 60 AND 86400),
-	CONSTRAINT site_rules_min_dwell_seconds_check CHECK (min_dwell_seconds BETWEEN 0 AND 3600),
-	CONSTRAINT site_rules_day_boundary_minutes_check CHECK (day_boundary_minutes BETWEEN 0 AND 719)
+	CONSTRAINT site_rules_visit_gap_seconds_check CHECK (visit_gap_seconds BETWEEN 1 AND 86400),
+	CONSTRAINT site_rules_min_dwell_seconds_check CHECK (min_dwell_seconds BETWEEN 0 AND 3600)
 );
 
 COMMENT ON TABLE site_rules IS 'What a site counts by, effective-dated: a change never rewrites the past.';
@@ -954,8 +952,6 @@ COMMENT ON COLUMN site_rules.effective_time IS 'From then on; the earliest rule 
 COMMENT ON COLUMN site_rules.visit_gap_seconds IS 'A longer gap between two sightings parts two visits';
 
 COMMENT ON COLUMN site_rules.min_dwell_seconds IS 'A single track must be longer than this to tell a dwell';
-
-COMMENT ON COLUMN site_rules.day_boundary_minutes IS 'Minutes after local midnight at which visits are cut: 04:00';
 
 COMMENT ON COLUMN site_rules.opening_hours IS '{weekday 1–7: [[open, close minutes], …]}; empty means always open';
 
@@ -1109,13 +1105,13 @@ CREATE TABLE embeddings (
 	CONSTRAINT embeddings_person_check CHECK (num_nonnulls(customer_id, staff_id) = 1)
 );
 
-CREATE INDEX embeddings_person_idx ON embeddings (tenant_id, person_id);
-
 CREATE INDEX embeddings_customer_idx ON embeddings (tenant_id, customer_id);
 
-CREATE INDEX embeddings_fresh_idx ON embeddings (tenant_id, space, index_time);
+CREATE INDEX embeddings_person_idx ON embeddings (tenant_id, person_id);
 
 CREATE INDEX embeddings_staff_idx ON embeddings (tenant_id, staff_id);
+
+CREATE INDEX embeddings_fresh_idx ON embeddings (tenant_id, space, index_time);
 
 COMMENT ON TABLE embeddings IS 'The gallery: what faces are compared with. The record; Milvus can be rebuilt from it.';
 
@@ -1163,9 +1159,9 @@ CREATE TABLE merge_candidates (
 	CONSTRAINT merge_candidates_order_check CHECK (first_id < second_id)
 );
 
-CREATE INDEX merge_candidates_open_idx ON merge_candidates (tenant_id, similarity) WHERE state = 'OPEN';
-
 CREATE INDEX merge_candidates_second_idx ON merge_candidates (tenant_id, second_id);
+
+CREATE INDEX merge_candidates_open_idx ON merge_candidates (tenant_id, similarity) WHERE state = 'OPEN';
 
 COMMENT ON TABLE merge_candidates IS 'Pairs that look alike, for a person to judge.';
 
@@ -1178,6 +1174,7 @@ CREATE TABLE cameras (
 	display_name TEXT NOT NULL,
 	role TEXT DEFAULT 'ENTRANCE' NOT NULL,
 	source_uri TEXT NOT NULL,
+	recording_start_time TIMESTAMP WITH TIME ZONE,
 	credentials BYTEA,
 	masks JSONB DEFAULT '[]'::jsonb NOT NULL,
 	settings JSONB DEFAULT '{}'::jsonb NOT NULL,
@@ -1203,6 +1200,8 @@ COMMENT ON TABLE cameras IS 'Cameras, and how to watch them.';
 
 COMMENT ON COLUMN cameras.source_uri IS 'rtsp, http, usb, file or folder; never with credentials in it';
 
+COMMENT ON COLUMN cameras.recording_start_time IS 'Capture time of a film''s first frame; null: as if captured when opened';
+
 COMMENT ON COLUMN cameras.credentials IS 'Encrypted by the application (AES-GCM, key id in front): user name and password of the source';
 
 COMMENT ON COLUMN cameras.masks IS 'Polygons that are not looked at, in fractions of the frame';
@@ -1223,7 +1222,7 @@ CREATE TABLE api_keys (
 	display_name TEXT NOT NULL,
 	role TEXT NOT NULL,
 	key_hash BYTEA NOT NULL,
-	site_id UUID,
+	site_ids UUID[] DEFAULT '{}' NOT NULL,
 	worker_id UUID,
 	camera_ids UUID[] DEFAULT '{}' NOT NULL,
 	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
@@ -1232,20 +1231,19 @@ CREATE TABLE api_keys (
 	revoke_time TIMESTAMP WITH TIME ZONE,
 	CONSTRAINT api_keys_pkey PRIMARY KEY (tenant_id, id),
 	CONSTRAINT api_keys_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
-	CONSTRAINT api_keys_tenant_id_site_id_fkey FOREIGN KEY(tenant_id, site_id) REFERENCES sites (tenant_id, id),
 	CONSTRAINT api_keys_tenant_id_worker_id_fkey FOREIGN KEY(tenant_id, worker_id) REFERENCES workers (tenant_id, id),
-	CONSTRAINT api_keys_role_check CHECK (role IN ('TENANT_ADMIN', 'VIEWER', 'INTEGRATOR', 'WORKER'))
+	CONSTRAINT api_keys_role_check CHECK (role IN ('SYSTEM_ADMIN', 'TENANT_ADMIN', 'SITE_MANAGER', 'VIEWER', 'PRIVACY_OFFICER', 'WORKER'))
 );
 
-CREATE UNIQUE INDEX api_keys_worker_key ON api_keys (tenant_id, worker_id) WHERE revoke_time IS NULL;
-
 CREATE INDEX api_keys_sign_in_idx ON api_keys (id);
+
+CREATE UNIQUE INDEX api_keys_worker_key ON api_keys (tenant_id, worker_id) WHERE revoke_time IS NULL;
 
 COMMENT ON TABLE api_keys IS 'Keys of machines; the secret itself is shown once and never stored.';
 
 COMMENT ON COLUMN api_keys.key_hash IS 'sha256 of the secret, which has 256 random bits of its own';
 
-COMMENT ON COLUMN api_keys.site_id IS 'A worker''s site';
+COMMENT ON COLUMN api_keys.site_ids IS 'Its only sites; empty: every site';
 
 COMMENT ON COLUMN api_keys.worker_id IS 'One key = one worker';
 
@@ -1319,13 +1317,13 @@ CREATE TABLE face_events (
 )
  PARTITION BY RANGE (id);
 
-CREATE INDEX face_events_embedding_idx ON face_events (tenant_id, capture_time) WHERE embedding IS NOT NULL;
-
-CREATE INDEX face_events_camera_idx ON face_events (tenant_id, camera_id, capture_time);
+CREATE INDEX face_events_visit_idx ON face_events (tenant_id, visit_id) WHERE visit_id IS NOT NULL;
 
 CREATE INDEX face_events_fold_idx ON face_events (tenant_id, customer_id, site_id, track_start_time) WHERE customer_id IS NOT NULL;
 
-CREATE INDEX face_events_visit_idx ON face_events (tenant_id, visit_id) WHERE visit_id IS NOT NULL;
+CREATE INDEX face_events_embedding_idx ON face_events (tenant_id, capture_time) WHERE embedding IS NOT NULL;
+
+CREATE INDEX face_events_camera_idx ON face_events (tenant_id, camera_id, capture_time);
 
 COMMENT ON TABLE face_events IS 'Sightings, each once. Partitioned by month of the id; only the parent is granted to anybody.';
 
@@ -1472,9 +1470,9 @@ CREATE TABLE leases (
 	CONSTRAINT leases_outage_policy_check CHECK (outage_policy IN ('FAILOVER', 'PINNED'))
 );
 
-CREATE INDEX leases_worker_idx ON leases (tenant_id, worker_id);
-
 CREATE INDEX leases_expiry_idx ON leases (tenant_id, expire_time) WHERE expire_time IS NOT NULL;
+
+CREATE INDEX leases_worker_idx ON leases (tenant_id, worker_id);
 
 COMMENT ON TABLE leases IS 'Who watches which camera now: one row per camera, changed by compare-and-set.';
 
@@ -1679,6 +1677,200 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION uuid_v7(p_at timestamptz) RETURNS uuid
+LANGUAGE sql VOLATILE
+AS $$
+  -- The server's own uuidv7() came with PostgreSQL 18. Version 4 is 0100 in bits 52 to 55: two more make it 7.
+  SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+    PLACING substring(int8send((extract(epoch FROM p_at) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
+    52, 1), 53, 1), 'hex')::uuid
+$$;
+
+CREATE FUNCTION business_day_start(p_day date, p_zone text, p_boundary_minutes integer) RETURNS timestamptz
+LANGUAGE sql STABLE
+AS $$ SELECT (p_day + make_interval(mins => p_boundary_minutes)) AT TIME ZONE p_zone $$;
+
+CREATE FUNCTION business_day(p_at timestamptz, p_zone text, p_boundary_minutes integer) RETURNS date
+LANGUAGE sql STABLE
+AS $$
+  -- The last day that had begun by then. Not by subtraction alone: where clocks change at the boundary, an hour comes
+  -- twice, and a day must not end, begin and end again.
+  SELECT max(day) FROM (
+    SELECT ((p_at AT TIME ZONE p_zone) - make_interval(mins => p_boundary_minutes))::date + shift AS day
+    FROM unnest(ARRAY[-1, 0, 1]) AS shift
+  ) AS candidate
+  WHERE business_day_start(day, p_zone, p_boundary_minutes) <= p_at
+$$;
+
+CREATE FUNCTION fold_visits(p_tenant uuid, p_customer uuid, p_site uuid, p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (visit_id uuid, kind text, start_time timestamptz, end_time timestamptz, local_date date)
+LANGUAGE plpgsql
+AS $$
+#variable_conflict use_column
+DECLARE
+  -- A customer's first visit may be at a site that the caller is not for.
+  v_sites text := current_setting('app.site_ids', true);
+  v_zone text;
+  v_boundary integer;
+  v_lo timestamptz;
+  v_hi timestamptz;
+  v_first_before record;
+  v_first_after record;
+  v_run record;
+  v_id uuid;
+  v_kept uuid[] := '{}';
+  v_dead record;
+BEGIN
+  PERFORM set_config('app.site_ids', '', true);
+  SELECT time_zone, day_boundary_minutes INTO v_zone, v_boundary FROM sites WHERE tenant_id = p_tenant AND id = p_site;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'no such site' USING ERRCODE = 'no_data_found';
+  END IF;
+  v_lo := business_day_start(business_day(p_from, v_zone, v_boundary), v_zone, v_boundary);
+  v_hi := business_day_start(business_day(p_to, v_zone, v_boundary) + 1, v_zone, v_boundary);
+  SELECT v.start_time, v.local_date INTO v_first_before FROM visits v
+    WHERE v.tenant_id = p_tenant AND v.customer_id = p_customer AND v.state = 'LIVE' ORDER BY v.start_time LIMIT 1;
+
+  FOR v_run IN
+    WITH seen AS (
+      SELECT e.id, e.track_start_time AS from_time, e.track_end_time AS to_time, e.quality, e.visit_id,
+        business_day(e.track_start_time, v_zone, v_boundary) AS day,
+        coalesce(rule.visit_gap_seconds, 1800) AS gap_seconds,
+        coalesce(rule.min_dwell_seconds, 10) AS min_dwell_seconds
+      FROM face_events e
+      LEFT JOIN LATERAL (
+        -- In force at the sighting's start: the latest rule by then, or the earliest of all.
+        SELECT r.visit_gap_seconds, r.min_dwell_seconds FROM site_rules r
+        WHERE r.tenant_id = p_tenant AND r.site_id = p_site
+        ORDER BY r.effective_time > e.track_start_time, abs(extract(epoch FROM r.effective_time - e.track_start_time))
+        LIMIT 1
+      ) AS rule ON true
+      WHERE e.tenant_id = p_tenant AND e.customer_id = p_customer AND e.site_id = p_site AND e.counts
+        AND e.track_start_time >= v_lo AND e.track_start_time < v_hi
+    ),
+    numbered AS (
+      SELECT parted.*, count(*) FILTER (WHERE parts) OVER (ORDER BY from_time, id) AS run
+      FROM (
+        SELECT seen.*, coalesce(
+          from_time > max(to_time) OVER earlier + make_interval(secs => gap_seconds), true) AS parts
+        FROM seen
+        WINDOW earlier AS (
+          PARTITION BY day ORDER BY from_time, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+      ) AS parted
+    ),
+    runs AS (
+      SELECT run, min(from_time) AS from_time, max(to_time) AS to_time, count(*)::integer AS sightings,
+        (array_agg(id ORDER BY from_time, id))[1] AS first_event_id,
+        (array_agg(id ORDER BY quality DESC, from_time, id))[1] AS best_event_id,
+        (array_agg(min_dwell_seconds ORDER BY from_time, id))[1] AS min_dwell_seconds,
+        array_agg(id) AS event_ids, array_agg(DISTINCT visit_id) AS visit_ids
+      FROM numbered GROUP BY run
+    ),
+    -- A former visit belongs to the run that holds its first sighting.
+    former AS (
+      SELECT DISTINCT ON (visit_id) visit_id AS id, run FROM numbered
+      WHERE visit_id IS NOT NULL ORDER BY visit_id, from_time, numbered.id
+    ),
+    heirlooms AS (
+      SELECT f.run,
+        array_agg(v.id ORDER BY v.create_time, v.start_time, v.id) FILTER (WHERE v.customer_id = p_customer) AS own,
+        array_agg(v.id) FILTER (WHERE v.customer_id <> p_customer AND NOT EXISTS (
+          SELECT FROM face_events e
+          WHERE e.tenant_id = p_tenant AND e.visit_id = v.id AND e.customer_id = v.customer_id AND e.counts
+        )) AS taken
+      FROM former f JOIN visits v ON v.tenant_id = p_tenant AND v.id = f.id
+      WHERE v.state = 'LIVE' OR (v.state = 'REMOVED' AND v.customer_id <> p_customer)
+      GROUP BY f.run
+    )
+    SELECT runs.*, heirlooms.own, heirlooms.taken,
+      (runs.from_time AT TIME ZONE v_zone)::date AS local_date,
+      CASE WHEN sightings > 1 OR to_time - from_time > make_interval(secs => min_dwell_seconds)
+        THEN extract(epoch FROM to_time - from_time)::integer END AS dwell_seconds
+    FROM runs LEFT JOIN heirlooms USING (run) ORDER BY run
+  LOOP
+    IF v_run.own IS NULL THEN
+      v_id := uuid_v7(clock_timestamp());
+      INSERT INTO visits (tenant_id, id, customer_id, site_id, local_date, start_time, end_time, sighting_count,
+        dwell_seconds, first_event_id, best_event_id)
+      VALUES (p_tenant, v_id, p_customer, p_site, v_run.local_date, v_run.from_time, v_run.to_time, v_run.sightings,
+        v_run.dwell_seconds, v_run.first_event_id, v_run.best_event_id);
+      kind := 'STARTED';
+    ELSE
+      v_id := v_run.own[1];
+      -- Its former day is marked before it is forgotten.
+      INSERT INTO dirty_days (tenant_id, site_id, local_date)
+        SELECT p_tenant, p_site, v.local_date FROM visits v
+        WHERE v.tenant_id = p_tenant AND v.id = v_id AND v.local_date <> v_run.local_date;
+      UPDATE visits v SET (local_date, start_time, end_time, sighting_count, dwell_seconds, first_event_id,
+          best_event_id, update_time)
+        = (v_run.local_date, v_run.from_time, v_run.to_time, v_run.sightings, v_run.dwell_seconds,
+          v_run.first_event_id, v_run.best_event_id, now())
+      WHERE v.tenant_id = p_tenant AND v.id = v_id
+        AND (v.start_time, v.end_time, v.sighting_count, v.dwell_seconds, v.first_event_id, v.best_event_id)
+          IS DISTINCT FROM (v_run.from_time, v_run.to_time, v_run.sightings, v_run.dwell_seconds,
+            v_run.first_event_id, v_run.best_event_id);
+      kind := CASE WHEN FOUND THEN 'UPDATED' END;
+    END IF;
+    v_kept := v_kept || v_id;
+    IF v_run.visit_ids IS DISTINCT FROM ARRAY[v_id] THEN
+      UPDATE face_events e SET visit_id = v_id
+      WHERE e.tenant_id = p_tenant AND e.id = ANY (v_run.event_ids) AND e.visit_id IS DISTINCT FROM v_id;
+    END IF;
+    IF kind IS NOT NULL THEN
+      INSERT INTO visit_feed (tenant_id, visit_id, site_id, kind) VALUES (p_tenant, v_id, p_site, kind);
+      INSERT INTO dirty_days (tenant_id, site_id, local_date) VALUES (p_tenant, p_site, v_run.local_date);
+      visit_id := v_id;
+      start_time := v_run.from_time;
+      end_time := v_run.to_time;
+      local_date := v_run.local_date;
+      RETURN NEXT;
+    END IF;
+
+    FOR v_dead IN
+      UPDATE visits v SET state = 'SUPERSEDED', superseded_by = v_id, update_time = now()
+      WHERE v.tenant_id = p_tenant AND v.id = ANY (v_run.own[2:] || v_run.taken)
+      RETURNING v.id, v.site_id, v.start_time, v.end_time, v.local_date
+    LOOP
+      kind := 'SUPERSEDED';
+      INSERT INTO visit_feed (tenant_id, visit_id, site_id, kind) VALUES (p_tenant, v_dead.id, v_dead.site_id, kind);
+      INSERT INTO dirty_days (tenant_id, site_id, local_date) VALUES (p_tenant, v_dead.site_id, v_dead.local_date);
+      visit_id := v_dead.id;
+      start_time := v_dead.start_time;
+      end_time := v_dead.end_time;
+      local_date := v_dead.local_date;
+      RETURN NEXT;
+    END LOOP;
+  END LOOP;
+
+  FOR v_dead IN
+    UPDATE visits v SET state = 'REMOVED', update_time = now()
+    WHERE v.tenant_id = p_tenant AND v.customer_id = p_customer AND v.site_id = p_site AND v.state = 'LIVE'
+      AND v.start_time >= v_lo AND v.start_time < v_hi AND v.id <> ALL (v_kept)
+    RETURNING v.id, v.start_time, v.end_time, v.local_date
+  LOOP
+    kind := 'REMOVED';
+    INSERT INTO visit_feed (tenant_id, visit_id, site_id, kind) VALUES (p_tenant, v_dead.id, p_site, kind);
+    INSERT INTO dirty_days (tenant_id, site_id, local_date) VALUES (p_tenant, p_site, v_dead.local_date);
+    visit_id := v_dead.id;
+    start_time := v_dead.start_time;
+    end_time := v_dead.end_time;
+    local_date := v_dead.local_date;
+    RETURN NEXT;
+  END LOOP;
+
+  SELECT v.start_time, v.local_date INTO v_first_after FROM visits v
+    WHERE v.tenant_id = p_tenant AND v.customer_id = p_customer AND v.state = 'LIVE' ORDER BY v.start_time LIMIT 1;
+  IF v_first_before.start_time <> v_first_after.start_time THEN
+    -- 31 days: the week and the month around either place. Two dates around a midnight of two sites are within it too.
+    INSERT INTO dirty_days (tenant_id, site_id, local_date)
+      SELECT DISTINCT p_tenant, v.site_id, v.local_date FROM visits v
+      WHERE v.tenant_id = p_tenant AND v.customer_id = p_customer AND v.state = 'LIVE'
+        AND (abs(v.local_date - v_first_before.local_date) <= 31 OR abs(v.local_date - v_first_after.local_date) <= 31);
+  END IF;
+  PERFORM set_config('app.site_ids', coalesce(v_sites, ''), true);
+END
+$$;
+
 ALTER TABLE bucket_counts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE bucket_counts FORCE ROW LEVEL SECURITY;
@@ -1780,6 +1972,8 @@ ALTER TABLE tenants ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tenants FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY tenant ON tenants FOR ALL USING (id = nullif(current_setting('app.tenant_id', true), '')::uuid) WITH CHECK (id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+CREATE POLICY directory ON tenants FOR SELECT TO svc_registry USING (nullif(current_setting('app.tenant_id', true), '')::uuid = '00000000-0000-0000-0000-000000000000'::uuid);
 
 ALTER TABLE visit_feed ENABLE ROW LEVEL SECURITY;
 
@@ -1970,8 +2164,6 @@ ALTER TABLE api_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE api_keys FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY tenant ON api_keys FOR ALL USING (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) WITH CHECK (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
-
-CREATE POLICY site ON api_keys AS RESTRICTIVE FOR ALL TO footfall_owner, svc_registry, svc_ingest, svc_identity, svc_reports USING ((SELECT nullif(current_setting('app.site_ids', true), '')::uuid[]) IS NULL OR site_id = ANY ((SELECT nullif(current_setting('app.site_ids', true), '')::uuid[])::uuid[])) WITH CHECK ((SELECT nullif(current_setting('app.site_ids', true), '')::uuid[]) IS NULL OR site_id = ANY ((SELECT nullif(current_setting('app.site_ids', true), '')::uuid[])::uuid[]));
 
 CREATE POLICY sign_in ON api_keys FOR SELECT TO footfall_signin USING (true);
 
@@ -2710,6 +2902,22 @@ GRANT EXECUTE ON FUNCTION sign_in_refresh_token(bytea) TO svc_registry;
 REVOKE EXECUTE ON FUNCTION ensure_face_event_partitions(integer) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION ensure_face_event_partitions(integer) TO svc_ingest;
+
+REVOKE EXECUTE ON FUNCTION business_day(timestamp with time zone, text, integer) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION business_day(timestamp with time zone, text, integer) TO svc_ingest, svc_reports;
+
+REVOKE EXECUTE ON FUNCTION business_day_start(date, text, integer) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION business_day_start(date, text, integer) TO svc_ingest, svc_reports;
+
+REVOKE EXECUTE ON FUNCTION uuid_v7(timestamp with time zone) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION uuid_v7(timestamp with time zone) TO svc_ingest;
+
+REVOKE EXECUTE ON FUNCTION fold_visits(uuid, uuid, uuid, timestamp with time zone, timestamp with time zone) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION fold_visits(uuid, uuid, uuid, timestamp with time zone, timestamp with time zone) TO svc_ingest;
 
 SELECT set_config('app.tenant_id', '00000000-0000-0000-0000-000000000000', true);
 
