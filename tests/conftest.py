@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from uuid import uuid4
 
 import pytest
 
+from mesh.tls import Tls
+from stack.certificates import issue, make_ca
 from stack.postgres import Postgres
 from tests.support.database import TestDatabase, fresh_database, running_server
 
@@ -23,3 +26,10 @@ def database(postgres_server: Postgres) -> Iterator[TestDatabase]:
     """A migrated database of this test's own, empty but for the system tenant."""
     with fresh_database(postgres_server, f"test_{uuid4().hex}") as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def peers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Tls]:
+    """The key material of any peer of the mesh by its name, all of one authority."""
+    authority = make_ca(tmp_path_factory.mktemp("certificates"))
+    return cache(lambda peer: issue(authority, peer))

@@ -1,0 +1,58 @@
+"""Last: each request message obeys its contract's rules (protovalidate) before the handler sees it.
+
+Of a request stream each message is checked as it comes, and a bad one ends the stream; where items of a batch must not
+fail their neighbours, the contract says IGNORE_ALWAYS, and the servicer checks them one by one with `violations`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import protovalidate
+from google.protobuf.message import Message
+
+from mesh.errors import FieldViolation, InvalidFields
+from mesh.interceptors.base import Interceptor, Rpc
+
+
+class Validation(Interceptor):
+    """Refuses with INVALID_FIELD, naming every field at fault."""
+
+    name = "validation"
+
+    def receive(self, rpc: Rpc, message: Any) -> None:  # noqa: ARG002
+        if isinstance(message, Message) and (found := violations(message)):
+            raise InvalidFields(found)
+
+
+def violations(message: Message, root: str = "") -> list[FieldViolation]:
+    """What is wrong with a message by its contract's rules; [] when nothing is.
+
+    Args:
+        message: any message with protovalidate rules.
+        root: put before each field's path, e.g. "events[3]".
+    """
+    try:
+        protovalidate.validate(message)
+    except protovalidate.ValidationError as error:
+        return [
+            FieldViolation(".".join(part for part in (root, _path(violation)) if part), _message(violation))
+            for violation in error.violations
+        ]
+    return []
+
+
+def _path(violation: protovalidate.Violation) -> str:
+    """The field's path in proto names: "events[3].embedding.vector", "labels[\"de\"].text"."""
+    parts = []
+    path = violation.proto.field
+    for element in path.elements if path is not None else ():
+        subscript = element.subscript
+        index = "" if subscript is None else f"[{json.dumps(subscript.value)}]"
+        parts.append(f"{element.field_name}{index}")
+    return ".".join(parts)
+
+
+def _message(violation: protovalidate.Violation) -> str:
+    return violation.proto.message or violation.proto.rule_id
