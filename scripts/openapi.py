@@ -145,6 +145,10 @@ class Document:
         if body != "*":
             field = message.fields_by_name[body]
             schema = self._schemas.field(field)
+            # `/v1/users/{user.id}` with body "user": what the path says must not be said again.
+            inner = frozenset(name.removeprefix(f"{body}.") for name in variables if name.startswith(f"{body}."))
+            if inner and field.message_type is not None:
+                schema = self._schemas.message(field.message_type, without=inner)
             required = self._schemas.is_required(field)
         elif variables:
             schema = self._schemas.message(message, without=frozenset(variables))
