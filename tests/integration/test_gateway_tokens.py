@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from tests.support.gateway import GET_JWKS, Gateway, eventually, running_gateway
 from tests.support.tokens import SigningKey
@@ -35,24 +32,6 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield running
 
 
-def unary(gateway: Gateway, rpc: str, token: str | None) -> grpc.RpcError:
-    """Call ``rpc`` with an empty message; the error it ends with."""
-    metadata = [] if token is None else [("authorization", f"Bearer {token}")]
-    with gateway.channel() as channel, pytest.raises(grpc.RpcError) as refused:
-        channel.unary_unary(rpc)(b"", metadata=metadata)
-    return refused.value
-
-
-def reason(error: Any) -> str:
-    """The ErrorInfo's reason of a gRPC error."""
-    status = rpc_status.from_call(error)
-    assert status is not None
-    info = error_details_pb2.ErrorInfo()
-    assert status.details[0].Unpack(info)
-    assert info.domain == "footfall"
-    return str(info.reason)
-
-
 def status_of(gateway: Gateway, token: str) -> int:
     with gateway.client(token) as client:
         return client.get("/v1/visits").status_code
@@ -77,27 +56,23 @@ def test_an_unacceptable_token_is_refused_in_grpc_with_the_same_words(gateway: G
     credential, expected = UNACCEPTABLE[kind]
     gateway.mesh.calls.clear()
 
-    error: Any = unary(gateway, LIST_VISITS, credential(gateway.key))
+    refused = gateway.call(LIST_VISITS, token=credential(gateway.key))
 
-    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
-    assert reason(error) == expected
+    assert (refused.code, refused.reason) == (grpc.StatusCode.UNAUTHENTICATED, expected)
     assert gateway.mesh.calls_of(LIST_VISITS) == []
 
 
 def test_a_call_without_a_token_is_refused(gateway: Gateway) -> None:
     with gateway.client() as client:
         response = client.get("/v1/visits")
-    error: Any = unary(gateway, LIST_VISITS, None)
+    refused = gateway.call(LIST_VISITS)
 
     assert (response.status_code, response.json()["details"][0]["reason"]) == (401, "TOKEN_MISSING")
-    assert (error.code(), reason(error)) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_MISSING")
+    assert (refused.code, refused.reason) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_MISSING")
 
 
 def test_reflection_needs_a_token(gateway: Gateway) -> None:
-    with gateway.channel() as channel, pytest.raises(grpc.RpcError) as refused:
-        list(channel.stream_stream(REFLECT)(iter([b""])))
-
-    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert gateway.call(REFLECT).code is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_signing_in_and_the_public_keys_need_none(gateway: Gateway) -> None:
@@ -159,8 +134,8 @@ def test_without_any_keys_yet_a_token_is_not_called_bad(tmp_path_factory: pytest
     with running_gateway(tmp_path_factory.mktemp("gateway"), jwks=away) as gateway:
         with gateway.client(gateway.key.token()) as client:
             response = client.get("/v1/visits")
-        error: Any = unary(gateway, LIST_VISITS, gateway.key.token())
+        refused = gateway.call(LIST_VISITS, token=gateway.key.token())
 
     assert (response.status_code, response.json()["details"][0]["reason"]) == (503, "DEPENDENCY_UNAVAILABLE")
     assert response.json()["code"] == 14
-    assert (error.code(), reason(error)) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
+    assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")

@@ -1,7 +1,7 @@
 """The real Envoy before stand-ins of the four services.
 
-They take any call of the contracts over mTLS and write it down. A stand-in answers UNIMPLEMENTED with NOT_BUILT_YET, as the services do for what a later version has, but for the few
-RPCs that a test gives an answer.
+They take any call of the contracts over mTLS and write it down. A stand-in answers UNIMPLEMENTED with NOT_BUILT_YET, as
+the services do for what a later version has, but for the few RPCs that a test gives an answer.
 """
 
 from __future__ import annotations
@@ -172,6 +172,16 @@ def stand_in(mesh: Mesh, package: str, authority: Authority, certificate: Certif
         server.stop(0).wait()
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a gRPC call went."""
+
+    code: grpc.StatusCode
+    messages: list[bytes]
+    reason: str
+    """Of its ErrorInfo, or empty."""
+
+
 @dataclass
 class Gateway:
     """A running gateway, and what is behind it."""
@@ -198,6 +208,21 @@ class Gateway:
         credentials = grpc.ssl_channel_credentials(self.ca.read_bytes())
         return grpc.secure_channel(f"localhost:{self.settings.port}", credentials)
 
+    def call(self, rpc: str, request: bytes = b"", *, token: str | None = None, **metadata: str) -> Outcome:
+        """One gRPC call of one message, to its end. On the wire a unary call is a stream of one message."""
+        credentials = {} if token is None else {"authorization": f"Bearer {token}"}
+        headers = tuple((name.replace("_", "-"), value) for name, value in {**credentials, **metadata}.items())
+        messages: list[bytes] = []
+        with self.channel() as channel:
+            call: Any = channel.stream_stream(rpc, lambda message: message, lambda message: message)(
+                iter([request]), metadata=headers
+            )
+            try:
+                messages.extend(call)
+            except grpc.RpcError:
+                return Outcome(call.code(), messages, _reason(call))
+        return Outcome(call.code(), messages, "")
+
     def admin(self, path: str) -> httpx.Response:
         """Ask Envoy itself."""
         return httpx.get(f"http://127.0.0.1:{self.settings.admin_port}{path}")
@@ -216,6 +241,14 @@ class Gateway:
                 return client.get("/readyz").status_code == 200
         except httpx.HTTPError:
             return False
+
+
+def _reason(call: Any) -> str:
+    status = rpc_status.from_call(call)
+    info = error_details_pb2.ErrorInfo()
+    if status is None or not status.details or not status.details[0].Unpack(info):
+        return ""
+    return str(info.reason)
 
 
 def _trust(ca: Path) -> ssl.SSLContext:
