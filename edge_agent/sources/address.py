@@ -41,8 +41,8 @@ class Address:
     kind: Kind
     path: Path | None = field(default=None, repr=False)
     """Of a file or folder."""
-    device: int | None = field(default=None, repr=False)
-    """Of a USB camera."""
+    device: int | Path | None = field(default=None, repr=False)
+    """Of a USB camera: its number or its path."""
     url: str | None = field(default=None, repr=False)
     """Of a network camera, with the credentials in it, as FFmpeg wants them."""
 
@@ -102,10 +102,12 @@ def _path(rest: str) -> Path:
     return Path(path)
 
 
-def _device(rest: str) -> int:
-    if not re.fullmatch(r"\d{1,2}", rest):
-        raise SourceError(Fault.UNSUPPORTED, "a USB camera's address is usb: and its number")
-    return int(rest)
+def _device(rest: str) -> int | Path:
+    if re.fullmatch(r"\d{1,3}", rest):
+        return int(rest)
+    if re.fullmatch(r"/dev/[A-Za-z0-9_-]+(/[A-Za-z0-9_:.-]*[A-Za-z0-9_-])*", rest) and ".." not in rest:
+        return Path(rest)
+    raise SourceError(Fault.UNSUPPORTED, "a USB camera's address is usb: and its number or its path in /dev")
 
 
 def _with_credentials(uri: str, credentials: Credentials) -> str:

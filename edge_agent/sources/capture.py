@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from edge_agent.sources.port import Fault, Frame, Source, SourceError
-from edge_agent.sources.slot import FrameSlot
+from edge_agent.sources.slot import End, FrameSlot
 from footfall_client.backoff import FullJitter
 from mesh.clock import Clock
 
@@ -20,6 +20,9 @@ FROZEN_AFTER: Final = 10.0
 
 STABLE_AFTER: Final = 10.0
 """Seconds of frames after which the next failure counts as the first."""
+
+NEW_FILM_EVERY: Final = 2.0
+"""Seconds between two looks for a new film after the last has ended."""
 
 LARGEST_STEP: Final = timedelta(seconds=2)
 """A longer step between two frames of recordings is the gap between two files: playback does not wait for it."""
@@ -74,17 +77,17 @@ class Capture:
     """Frames of one camera, for as long as they are wanted."""
 
     def __init__(
-        self, make: Callable[[], Source], *, pace: Pace, clock: Clock, backoff: FullJitter, camera: str, recorded: bool
+        self, make: Callable[[], Source], *, pace: Pace, clock: Clock, backoff: FullJitter, camera: str
     ) -> None:
         """`make`: makes the source, or raises `SourceError`. `camera`: its id, for logs. Starts nothing."""
         self._make, self._pace, self._clock, self._backoff, self._camera = make, pace, clock, backoff, camera
-        self._recorded = recorded
         self._frozen_after = max(FROZEN_AFTER, 3 / pace.frame_rate)
         self._stop = threading.Event()
         self._slot: FrameSlot | None = None
         self._thread: threading.Thread | None = None
         self._health = Health(Activity.OPENING)
         self._newest: float | None = None
+        self._recorded = False
 
     @property
     def health(self) -> Health:
@@ -96,9 +99,9 @@ class Capture:
             return Health(Activity.FAILING, age, Fault.FROZEN, "the camera sends no new picture")
         return Health(health.activity, age, health.fault, health.message)
 
-    async def frames(self) -> AsyncIterator[Frame]:
-        """Starts the thread; yields until `stop`, or the end of a recording."""
-        self._slot = FrameSlot(asyncio.get_running_loop(), newest_wins=not self._recorded)
+    async def frames(self) -> AsyncIterator[Frame | End]:
+        """Starts the thread; yields until `stop`. After the end of a recording a new film may begin."""
+        self._slot = FrameSlot(asyncio.get_running_loop())
         self._thread = threading.Thread(target=self._run, args=(self._slot,), name=f"capture-{self._camera}")
         self._thread.daemon = True  # a read that hangs in a driver must not hold the process
         self._thread.start()
@@ -118,37 +121,39 @@ class Capture:
             while not self._stop.is_set():
                 started = self._clock.monotonic()
                 try:
-                    ended = self._watch(slot)
+                    self._watch(slot)
                 except SourceError as error:
-                    ended = False
                     self._failed(error, watched=self._clock.monotonic() - started)
-                if ended:
-                    break
-                self._stop.wait(self._backoff.next())
+                    self._stop.wait(self._backoff.next())
         finally:
             slot.close()
 
-    def _watch(self, slot: FrameSlot) -> bool:
-        """Opens and reads until the end, which is true, or until nobody wants frames any more. Raises `SourceError`."""
+    def _watch(self, slot: FrameSlot) -> None:
+        """Opens and reads until nobody wants frames any more. Raises `SourceError`."""
         source = self._make()
         try:
             source.open()
-            due: datetime | None = None
-            playback = _Playback(self._pace.recorded_speed, self._clock)
+            due, playback = None, _Playback(self._pace.recorded_speed, self._clock)
             while not self._stop.is_set():
                 frame = source.read(after=None if due is None else due - self._pace.slack)
                 if frame is None:
-                    self._health = Health(Activity.ENDED)
-                    return True
-                self._newest, self._health = self._clock.monotonic(), Health(Activity.WATCHING)
+                    due, playback = None, _Playback(self._pace.recorded_speed, self._clock)
+                    self._ended(slot)
+                    continue
                 due = self._pace.due(due, frame.capture_time)
-                if frame.recorded and self._stop.wait(playback.wait(frame.capture_time)):
-                    return True
-                if not slot.put(frame):
-                    return True
-            return True
+                self._newest, self._recorded = self._clock.monotonic(), frame.recorded
+                self._health = Health(Activity.WATCHING)
+                if (frame.recorded and self._stop.wait(playback.wait(frame.capture_time))) or not slot.put(frame):
+                    return
         finally:
             source.close()
+
+    def _ended(self, slot: FrameSlot) -> None:
+        """Says so once, then looks for a new film now and then."""
+        if self._health.activity is not Activity.ENDED:
+            self._health = Health(Activity.ENDED)
+            slot.put(End.OF_FILM)
+        self._stop.wait(NEW_FILM_EVERY)
 
     def _failed(self, error: SourceError, watched: float) -> None:
         if watched >= STABLE_AFTER and self._health.activity is Activity.WATCHING:

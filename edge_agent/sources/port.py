@@ -53,7 +53,7 @@ class Source(Protocol):
 
     @property
     def recorded(self) -> bool:
-        """Every frame matters and the end is an end; otherwise only the newest frame does."""
+        """What `Frame.recorded` of its frames will be: every frame matters; otherwise only the newest does."""
         ...
 
     def open(self) -> None:
@@ -61,7 +61,7 @@ class Source(Protocol):
         ...
 
     def read(self, *, after: datetime | None = None) -> Frame | None:
-        """The next frame; None at the end of a recording, for ever after.
+        """The next frame; None at the end of a recording. A later read may go on: a folder may get a new film.
 
         With `after`, frames captured before that time are skipped without decoding them, where the format allows it.
         Raises `SourceError` when the source broke, and when it is not open.

@@ -2,19 +2,27 @@
 
 import asyncio
 import threading
+from enum import Enum, auto
 
 from edge_agent.sources.port import Frame
+
+
+class End(Enum):
+    """What follows the last frame of a recording."""
+
+    OF_FILM = auto()
+    """Nothing more for now; a new film may come."""
 
 
 class FrameSlot:
     """One frame in waiting. Live: the newest replaces it, so that analysis never lags. Recorded: the thread waits."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, newest_wins: bool) -> None:
-        """`loop`: where frames are taken. `newest_wins`: for live cameras."""
-        self._loop, self._newest_wins = loop, newest_wins
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """`loop`: where frames are taken."""
+        self._loop = loop
         self._changed = threading.Condition()
         self._arrived = asyncio.Event()
-        self._frame: Frame | None = None
+        self._frame: Frame | End | None = None
         self._closed = False
         self._replaced = 0
 
@@ -23,10 +31,10 @@ class FrameSlot:
         """Frames that gave way to a newer one: analysis is slower than the camera."""
         return self._replaced
 
-    def put(self, frame: Frame) -> bool:
+    def put(self, frame: Frame | End) -> bool:
         """From the thread. False when nobody will take frames any more."""
         with self._changed:
-            if not self._newest_wins:
+            if isinstance(frame, End) or frame.recorded:
                 self._changed.wait_for(lambda: self._frame is None or self._closed)
             if self._closed:
                 return False
@@ -41,8 +49,8 @@ class FrameSlot:
             self._changed.notify_all()
         self._wake()
 
-    async def get(self) -> Frame | None:
-        """The next frame; None after the last."""
+    async def get(self) -> Frame | End | None:
+        """The next frame; None after `close`."""
         while True:
             with self._changed:
                 self._arrived.clear()

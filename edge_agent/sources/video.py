@@ -1,7 +1,8 @@
 """Sources that OpenCV decodes: network cameras, USB cameras, and recordings."""
 
+import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,10 @@ OPEN_TIMEOUT_MS: Final = 5_000
 READ_TIMEOUT_MS: Final = 5_000
 """FFmpeg gives a read up after this long; the frame's age shows a frozen camera earlier."""
 
+WRITTEN_FOR: Final = 3.0
+"""Seconds that a film in a folder must have been left alone before it is taken for whole."""
+
+_CLOSED: Final = -2
 _TIMEOUTS: Final = (
     *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS),
     *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS),
@@ -34,10 +39,12 @@ class _Capture:
         self._capture: cv2.VideoCapture | None = None
         self._index = -1
 
-    def open_device(self, number: int) -> bool:
-        """Opens a USB camera anew; false when there is none. The backend differs by system: V4L2, AVFoundation."""
+    def open_device(self, device: int | Path) -> bool:
+        """Opens a USB camera anew; false when there is none. By number the backend differs: V4L2, AVFoundation."""
         self.close()
-        return self._keep(cv2.VideoCapture(number, cv2.CAP_ANY))
+        if isinstance(device, Path):
+            return self._keep(cv2.VideoCapture(str(device), cv2.CAP_V4L2))
+        return self._keep(cv2.VideoCapture(device, cv2.CAP_ANY))
 
     def open_stream(self, target: str, options: Mapping[str, str], parameters: Sequence[int] = ()) -> bool:
         """Opens an URL or a file anew by FFmpeg; false when that could not."""
@@ -80,13 +87,6 @@ class _Capture:
             milliseconds = self._index / (rate if rate > 0 else 25.0) * 1000.0
         return timedelta(milliseconds=milliseconds)
 
-    def length(self) -> timedelta:
-        """Of the whole file; zero when it does not tell."""
-        if self._capture is None:
-            return timedelta()
-        rate, frames = self._capture.get(cv2.CAP_PROP_FPS), self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        return timedelta(seconds=max(0.0, frames / rate)) if rate > 0 else timedelta()
-
     @property
     def index(self) -> int:
         """Of the frame that `grab` stepped to."""
@@ -102,8 +102,8 @@ class _Capture:
 class LiveSource:
     """A camera of now: RTSP, MJPEG over HTTP, USB. The wall clock at arrival is the time of capture."""
 
-    def __init__(self, target: str | int, clock: Clock) -> None:
-        """`target`: an URL with its credentials, or the number of a USB device. `clock`: the agent's."""
+    def __init__(self, target: str | int | Path, clock: Clock) -> None:
+        """`target`: an URL with its credentials, or the number or path of a USB device. `clock`: the agent's."""
         self._target, self._clock = target, clock
         self._capture = _Capture()
 
@@ -114,7 +114,7 @@ class LiveSource:
 
     def open(self) -> None:
         """See `Source.open`."""
-        if isinstance(self._target, int):
+        if isinstance(self._target, int | Path):
             opened = self._capture.open_device(self._target)
         else:
             options = ffmpeg.RTSP if self._target.lower().startswith("rtsp") else ffmpeg.HTTP
@@ -141,15 +141,15 @@ class LiveSource:
 
 
 class RecordingSource:
-    """One or several files, played in the order of their start times, once."""
+    """One film, or a folder of films in the order of their start times; a folder goes on when a new film appears."""
 
-    def __init__(self, path: Path) -> None:
-        """`path`: a file, or a folder of files whose names tell when they start. Already known to be allowed."""
-        self._path = path
-        self._waiting: list[Path] = []
+    def __init__(self, path: Path, start: datetime | None = None) -> None:
+        """`path`: already known to be allowed. `start`: of a single film; otherwise its name tells."""
+        self._path, self._given_start = path, start
+        self._shown: set[Path] = set()
+        self._at_open: frozenset[Path] = frozenset()
         self._start: datetime | None = None
-        self._ended = False
-        self._index = -1
+        self._index = _CLOSED
         self._capture = _Capture()
 
     @property
@@ -162,56 +162,98 @@ class RecordingSource:
         self.close()
         if not self._path.exists():
             raise SourceError(Fault.UNREACHABLE, "the recording is not there")
-        self._waiting = _in_order(self._path) if self._path.is_dir() else [self._path]
-        if not self._waiting:
-            raise SourceError(Fault.UNREACHABLE, "the folder holds no recording named by its start time")
-        self._ended, self._index = False, -1
-        self._next_file()
+        self._shown, self._index = set(), -1
+        self._at_open = frozenset(self._path.iterdir()) if self._path.is_dir() else frozenset()
+        if not self._next_film() and not self._path.is_dir():
+            raise SourceError(Fault.UNSUPPORTED, "the recording cannot be decoded")
 
     def read(self, *, after: datetime | None = None) -> Frame | None:
         """See `Source.read`."""
-        if self._ended:
-            return None
-        if self._start is None:
+        if self._index == _CLOSED:
             raise SourceError(Fault.UNREACHABLE, "the source is not open")
-        while True:
-            if not self._capture.grab():
-                if not self._next_file():
-                    return None
-                continue
+        while self._start is not None or self._next_film():
+            frame = self._read_film(self._start, after) if self._start is not None else None
+            if frame is not None:
+                return frame
+            self._start = None
+        return None
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        self._capture.close()
+        self._start, self._index = None, _CLOSED
+
+    def _read_film(self, start: datetime, after: datetime | None) -> Frame | None:
+        while self._capture.grab():
             self._index += 1
-            captured = self._start + self._capture.position()
+            captured = start + self._capture.position()
             if after is not None and captured < after:
                 continue
             image = self._capture.retrieve()
             if image is not None:
                 return Frame(image, captured, self._index, recorded=True)
+        return None
+
+    def _next_film(self) -> bool:
+        """Opens the next film that can be decoded; false when there is none."""
+        for path, start in self._films():
+            self._shown.add(path)
+            if self._capture.open_stream(str(path), ffmpeg.RECORDING):
+                self._start = start
+                return True
+        return False
+
+    def _films(self) -> list[tuple[Path, datetime]]:
+        """Films that were not shown yet, in order."""
+        if not self._path.is_dir():
+            start = self._given_start or recording_start(self._path)
+            return [] if start is None or self._path in self._shown else [(self._path, start)]
+        films = [
+            (start, path)
+            for path in self._path.iterdir()
+            if path.suffix.lower() in RECORDING_SUFFIXES
+            and path not in self._shown
+            and (start := recording_start(path)) is not None
+            # A film that appears later may still be being written.
+            and (path in self._at_open or time.time() - path.stat().st_mtime > WRITTEN_FOR)
+        ]
+        return [(path, start) for start, path in sorted(films)]
+
+
+class FilmAsCamera:
+    """A film that does not tell when it was made: shown at its own speed, as if it were being captured now."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        """`path`: already known to be allowed. `clock`: the agent's."""
+        self._path, self._clock = path, clock
+        self._opened = 0.0
+        self._capture = _Capture()
+
+    @property
+    def recorded(self) -> bool:
+        """See `Source.recorded`."""
+        return False
+
+    def open(self) -> None:
+        """See `Source.open`."""
+        if not self._path.exists():
+            raise SourceError(Fault.UNREACHABLE, "the recording is not there")
+        if not self._capture.open_stream(str(self._path), ffmpeg.RECORDING):
+            raise SourceError(Fault.UNSUPPORTED, "the recording cannot be decoded")
+        self._opened = self._clock.monotonic()
+
+    def read(self, *, after: datetime | None = None) -> Frame | None:
+        """See `Source.read`."""
+        while self._capture.grab():
+            early = self._opened + self._capture.position().total_seconds() - self._clock.monotonic()
+            if early > 0:
+                time.sleep(early)
+            captured = self._clock.now()
+            image = None if after is not None and captured < after else self._capture.retrieve()
+            if image is not None:
+                return Frame(image, captured, self._capture.index, recorded=False)
+        return None
 
     def close(self) -> None:
         """See `Source.close`."""
         self._capture.close()
-        self._start = None
-        self._ended = False
-
-    def _next_file(self) -> bool:
-        """Steps to the next file that opens; false at the end. Raises `SourceError` when not one of them opened."""
-        while self._waiting:
-            path = self._waiting.pop(0)
-            if self._capture.open_stream(str(path), ffmpeg.RECORDING):
-                self._start = recording_start(path) or _start_by_modification(path, self._capture)
-                return True
-        self._ended = True
-        if self._start is None:
-            raise SourceError(Fault.UNSUPPORTED, "the recording cannot be decoded")
-        return False
-
-
-def _in_order(folder: Path) -> list[Path]:
-    named = [(recording_start(path), path) for path in folder.iterdir() if path.suffix.lower() in RECORDING_SUFFIXES]
-    return [path for _, path in sorted((start, path) for start, path in named if start is not None)]
-
-
-def _start_by_modification(path: Path, capture: _Capture) -> datetime:
-    """For a file whose name tells no start: it was last written when it ended."""
-    written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return written - capture.length()

@@ -1,4 +1,4 @@
-"""The rules of tracking, pure: boxes that overlap from frame to frame are one face, and faces are compared only in doubt.
+"""The rules of tracking, pure: boxes that overlap from frame to frame are one face; faces are compared in doubt only.
 
 A *shot* is one face in one frame. A *track* is shots that follow one another. A *passage* is a track that has ended: it
 becomes one event, with the best shot for recognition. Comparing faces costs an inference, so the rules ask for it only

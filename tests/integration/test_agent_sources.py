@@ -1,6 +1,7 @@
 """One conformance suite for every source of pictures, run on what this machine can offer."""
 
 import base64
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -37,7 +38,7 @@ class Kind:
     make: Callable[[], Source]
 
 
-@pytest.fixture(params=["fake", "file", "folder", "mjpeg", "rtsp", "usb"])
+@pytest.fixture(params=["fake", "file", "folder", "film", "mjpeg", "rtsp", "usb"])
 def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kind]:
     clock = SystemClock()
 
@@ -55,6 +56,8 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kind]:
             write_film(tmp_path / "2026-11-18T09-00-02Z.mp4", 10, first=20)
             write_film(tmp_path / "2026-11-18T09-00-00Z.mp4", 20)
             yield Kind("folder", from_uri(f"folder:{tmp_path}"))
+        case "film":
+            yield Kind("film", from_uri(f"file:{write_film(tmp_path / 'undated.mp4', FRAMES)}"))
         case "mjpeg":
             camera = MjpegCamera()
             yield Kind("mjpeg", from_uri(camera.url))
@@ -125,7 +128,7 @@ def test_frames_that_nobody_wants_are_skipped(source: Source) -> None:
     assert frame.index > 1
 
 
-def test_a_recording_ends_and_stays_ended(kind: Kind, source: Source) -> None:
+def test_a_recording_ends_and_shows_nothing_twice(kind: Kind, source: Source) -> None:
     if not source.recorded:
         pytest.skip(f"a camera ({kind.name}) has no end")
     source.open()
@@ -213,3 +216,31 @@ def test_a_broken_file_in_a_folder_does_not_end_the_others(tmp_path: Path) -> No
 
     assert frame
     assert frame.capture_time == START
+
+
+def test_a_folder_goes_on_when_a_new_film_appears(tmp_path: Path) -> None:
+    write_film(tmp_path / "2026-11-18T09-00-00Z.mp4", 3)
+    source = source_maker(f"folder:{tmp_path}", Credentials(), files=tmp_path, clock=SystemClock())()
+    source.open()
+    while source.read():
+        pass
+
+    film = write_film(tmp_path / "2026-11-18T10-00-00Z.mp4", 3, first=7)
+    assert source.read() is None, "it may still be being written"
+    long_ago = film.stat().st_mtime - 60
+    os.utime(film, (long_ago, long_ago))
+
+    frame = source.read()
+    source.close()
+    assert frame
+    assert (number_of(frame.image), frame.capture_time) == (7, START + timedelta(hours=1))
+
+
+def test_the_registry_may_tell_when_a_film_was_made(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "undated.mp4", 3)
+    source = source_maker(f"file:{film}", Credentials(), start=START, files=tmp_path, clock=SystemClock())()
+    source.open()
+    frame = source.read()
+    source.close()
+    assert frame
+    assert (frame.recorded, frame.capture_time) == (True, START)

@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -140,12 +139,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def eventually(condition: "object", *, within: float = 20.0) -> None:
-    """Waits until `condition()` holds; fails the test when it never does."""
-    assert callable(condition)
-    until = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < until, "it never came true"
-        time.sleep(0.02)

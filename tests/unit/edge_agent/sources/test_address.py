@@ -17,6 +17,8 @@ from edge_agent.sources.port import Fault, SourceError
         ("http://10.0.0.7/video.mjpg", Kind.HTTP),
         ("https://[fd00::1]:8443/video", Kind.HTTP),
         ("usb:0", Kind.USB),
+        ("usb:/dev/video2", Kind.USB),
+        ("usb:/dev/v4l/by-id/usb-Logitech_C920-index0", Kind.USB),
         ("file:hall.mp4", Kind.FILE),
         ("file:///films/hall.mp4", Kind.FILE),
         ("folder:films", Kind.FOLDER),
@@ -27,7 +29,8 @@ def test_every_kind_of_source_has_an_address(uri: str, kind: Kind) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["", "gopher://x", "usb:", "usb:-1", "usb:/dev/video0", "rtsp:", "rtsp://", "file:", "x"]
+    "uri",
+    ["", "gopher://x", "usb:", "usb:-1", "usb:/etc/passwd", "usb:/dev/../etc/passwd", "rtsp:", "rtsp://", "file:", "x"],
 )
 def test_an_address_that_nothing_understands_is_refused(uri: str) -> None:
     with pytest.raises(SourceError) as refused:
