@@ -1,0 +1,1 @@
+"""Who is this face? Milvus proposes, PostgreSQL decides."""
