@@ -1,0 +1,1 @@
+"""The registry: who may do what, where the cameras hang, and which worker watches which."""

@@ -1,0 +1,1 @@
+"""Credentials in, tokens out; sessions and their end."""

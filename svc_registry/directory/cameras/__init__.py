@@ -1,0 +1,1 @@
+"""The cameras: where their pictures come from, and how to watch them."""

@@ -1,0 +1,1 @@
+"""The shops, and the rules by which their visits are counted."""

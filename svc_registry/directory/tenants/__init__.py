@@ -1,0 +1,1 @@
+"""The companies whose shops are watched."""
