@@ -6,28 +6,15 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2
 
+from mesh.tls import Tls
 from stack.ports import LOOPBACK
 
 PROBE_SECONDS = 2.0
 _HTTP_OK = b" 200 "
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """The three files with which a peer shows who it is and checks who answers."""
-
-    ca: Path
-    certificate: Path
-    key: Path
-
-    def credentials(self) -> grpc.ChannelCredentials:
-        """Reads them anew, so that a rotated certificate is used. Raises OSError."""
-        return grpc.ssl_channel_credentials(self.ca.read_bytes(), self.key.read_bytes(), self.certificate.read_bytes())
 
 
 async def accepts(port: int, host: str = LOOPBACK) -> bool:
@@ -43,19 +30,21 @@ async def accepts(port: int, host: str = LOOPBACK) -> bool:
     return True
 
 
-async def http_ok(port: int, path: str, *, method: str = "GET", host: str = LOOPBACK) -> bool:
-    """Whether plain HTTP answers 200."""
+async def http(port: int, path: str, *, method: str = "GET", host: str = LOOPBACK) -> bytes | None:
+    """The body of an answer 200 over plain HTTP; None when there was none. For small answers of our own children."""
+    request = f"{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n"
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             reader, writer = await asyncio.open_connection(host, port)
             try:
-                request = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
                 writer.write(request.encode())
-                return _HTTP_OK in await reader.readline()
+                status = await reader.readline()
+                head_and_body = await reader.read(-1)
             finally:
                 writer.close()
     except (OSError, ValueError):  # ValueError: a line longer than the reader's limit
-        return False
+        return None
+    return head_and_body.partition(b"\r\n\r\n")[2] if _HTTP_OK in status else None
 
 
 @dataclass
@@ -68,7 +57,7 @@ class GrpcHealth:
     port: int
     server_name: str
     """The DNS name in the server's certificate."""
-    identity: Identity
+    tls: Tls
     services: Sequence[str] = ("",)
     _channel: grpc.aio.Channel | None = field(default=None, init=False, repr=False)
 
@@ -95,7 +84,7 @@ class GrpcHealth:
     def _open(self) -> grpc.aio.Channel:
         if self._channel is None:
             options = [("grpc.ssl_target_name_override", self.server_name)]
-            self._channel = grpc.aio.secure_channel(f"{LOOPBACK}:{self.port}", self.identity.credentials(), options)
+            self._channel = grpc.aio.secure_channel(f"{LOOPBACK}:{self.port}", self.tls.channel_credentials(), options)
         return self._channel
 
     async def close(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -14,6 +15,7 @@ KEEP = 2
 """Older files beside the current one: NAME.log.1 is the youngest of them."""
 
 _TAIL_BLOCK = 64 * 1024
+_FOLLOW_SECONDS = 0.3
 
 
 class RotatingLog:
@@ -67,20 +69,28 @@ def tail(path: Path, lines: int) -> list[str]:
     return list(deque(content.decode(errors="replace").splitlines(), maxlen=lines))
 
 
-def follow(path: Path, *, pause: Callable[[float], None] = time.sleep) -> Iterator[str]:
-    """Lines that are written from now on, for ever, also across rotations."""
-    position = path.stat().st_size if path.exists() else 0
+def follow(path: Path, *, pause: Callable[[float], None] = time.sleep) -> Generator[str, None, None]:
+    """Lines that are written from now on, for ever; a rotation loses none."""
+    file = path.open("rb")
+    file.seek(0, os.SEEK_END)
     rest = b""
-    while True:
-        size = path.stat().st_size if path.exists() else 0
-        if size < position:  # rotated: begin with the new file
-            position = 0
-        if size == position:
-            pause(0.3)
-            continue
-        with path.open("rb") as file:
-            file.seek(position)
-            content = rest + file.read()
-            position = file.tell()
-        *whole, rest = content.split(b"\n")
-        yield from (line.decode(errors="replace") for line in whole)
+    try:
+        while True:
+            rotated = _is_another(path, file)  # asked before reading: what is read then is all of the old file
+            *whole, rest = (rest + file.read()).split(b"\n")
+            yield from (line.decode(errors="replace") for line in whole)
+            if rotated:
+                file.close()
+                file = path.open("rb")
+            elif not whole:
+                pause(_FOLLOW_SECONDS)
+    finally:
+        file.close()
+
+
+def _is_another(path: Path, file: BinaryIO) -> bool:
+    """Whether `path` names a newer file than the open one."""
+    try:
+        return path.stat().st_ino != os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:  # between the two steps of a rotation
+        return False

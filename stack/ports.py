@@ -12,6 +12,8 @@ LOOPBACK = "127.0.0.1"
 DEFAULT_BASE = 8400
 HIGHEST_BASE = 65535 - 43
 
+_WORDS = 100
+
 SERVICES = ("registry", "ingest", "identity", "reports")
 
 
@@ -100,7 +102,7 @@ def holder(port: int) -> Holder:
         return Holder(None, "a process of another user")
     try:
         process = psutil.Process(pid)
-        command = " ".join(process.cmdline()[:4]) or process.name()
+        command = " ".join(" ".join(process.cmdline()[:6]).split()) or process.name()
     except psutil.Error:
         command = "a process that has just ended"
-    return Holder(pid, command[:80])
+    return Holder(pid, command if len(command) <= _WORDS else f"{command[: _WORDS - 1]}…")

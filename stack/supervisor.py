@@ -90,6 +90,10 @@ class Supervisor:
             for kept in self._kept.values()
         )
 
+    def is_ready(self, name: str) -> bool:
+        """Whether a child has been ready once, or a step is done."""
+        return name in self._ready and self._ready[name].is_set()
+
     def all_serving(self) -> bool:
         """Whether every child runs and is ready."""
         return all(kept.state is ChildState.SERVING for kept in self._kept.values())
@@ -236,8 +240,8 @@ class Supervisor:
             if await kept.spec.ready(pid):
                 if kept.state is not ChildState.SERVING:
                     kept.serving_since = self._clock.monotonic()
-                    self._set(kept, ChildState.SERVING)
                     kept.ready.set()
+                    self._set(kept, ChildState.SERVING)
                 await self._clock.sleep(CALM_PROBE_SECONDS)
             else:
                 if kept.state is ChildState.SERVING:
@@ -266,7 +270,7 @@ class Supervisor:
             try:
                 async with asyncio.timeout(kept.spec.stop_seconds):
                     if kept.spec.before_stop is not None:
-                        with contextlib.suppress(OSError):
+                        with contextlib.suppress(OSError):  # TimeoutError among them: it had its chance
                             await kept.spec.before_stop()
                     with contextlib.suppress(ProcessLookupError):
                         process.send_signal(kept.spec.stop_signal)
