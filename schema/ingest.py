@@ -11,7 +11,7 @@ the outbox. Nor from the hot tables to tenants: the camera, and the policy on ev
 
 from __future__ import annotations
 
-from sqlalchemy import ARRAY, REAL, BigInteger, CheckConstraint, Column, Date, Identity, Index, Text, Uuid, text
+from sqlalchemy import ARRAY, REAL, BigInteger, CheckConstraint, Column, Date, Identity, Index, Uuid, text
 
 from schema.common import (
     INGEST,
@@ -19,6 +19,7 @@ from schema.common import (
     applied_table,
     big,
     create_time,
+    document,
     flag,
     ident,
     of_tenant,
@@ -65,6 +66,7 @@ face_events = tenant_table(
     Column("threshold", REAL),
     flag("counts", default=True, comment="False once its person became staff and earlier visits were to go too"),
     ident("visit_id", null=True, comment="Set by the fold"),
+    raw("body_hash", null=True, comment="sha256 of the event as sent: other content under the same id is refused"),
     Column("receive_time", time("receive_time").type, nullable=False, server_default=text("now()")),
     reference("camera_id", "cameras"),
     one_of("verdict", "MATCHED", "ENROLLED", "STAFF", "UNDECIDED", "ANONYMOUS"),
@@ -96,12 +98,13 @@ quarantined_events = tenant_table(
     time("capture_time", null=False),
     words("reason", comment="ErrorReason without its prefix"),
     sealed("payload", "the whole FaceDetected, for a later release", null=True),
-    words("state", default="HELD"),
+    words("state", default="WAITING"),
     Column("receive_time", time("receive_time").type, nullable=False, server_default=text("now()")),
     time("end_time", comment="Released or discarded"),
+    ident("end_user_id", null=True, comment="By whom"),
     time("expire_time", null=False, comment="Discarded by itself: the payload holds a face"),
     reference("camera_id", "cameras"),
-    one_of("state", "HELD", "RELEASED", "DISCARDED"),
+    one_of("state", "WAITING", "RELEASED", "DISCARDED"),
     Index("quarantined_events_list_idx", "tenant_id", "receive_time", "id"),
     service=INGEST,
     comment="Events that arrived under a lease that was over: kept, not matched, until somebody decides.",
@@ -112,24 +115,26 @@ visits = tenant_table(
     ident(),
     ident("customer_id"),
     ident("site_id"),
-    Column("local_date", Date, nullable=False, comment="Of start_time, by the site's calendar"),
+    Column("local_date", Date, nullable=False, comment="The business day in which it counts"),
     time("start_time", null=False, comment="track_start_time of the first sighting"),
     time("end_time", null=False, comment="Latest track_end_time"),
     whole("sighting_count"),
     whole("dwell_seconds", null=True, comment="Null: one track too short to tell"),
     ident("first_event_id"),
     ident("best_event_id", comment="The sighting of the best quality"),
+    ident("first_camera_id", comment="Of the first sighting"),
+    ident("last_camera_id", comment="Of the sighting that ends it"),
     words("state", default="LIVE"),
     ident("superseded_by", null=True, comment="The visit that took its sightings over"),
     create_time(),
     update_time(),
-    one_of("state", "LIVE", "SUPERSEDED", "REMOVED"),
+    one_of("state", "LIVE", "SUPERSEDED", "RETRACTED"),
     CheckConstraint("(state = 'SUPERSEDED') = (superseded_by IS NOT NULL)", name="superseded"),
     Index("visits_site_idx", "tenant_id", "site_id", "start_time", "id", postgresql_where=text("state = 'LIVE'")),
     Index("visits_time_idx", "tenant_id", "start_time", "id", postgresql_where=text("state = 'LIVE'")),
     Index("visits_customer_idx", "tenant_id", "customer_id", "start_time"),
     service=INGEST,
-    comment="What the fold makes of sightings (schema/visits.py). Superseded and removed ones stay, to be told about.",
+    comment="What the fold makes of sightings (schema/visits.py). Those that are over stay, to be told about.",
 )
 
 visit_feed = tenant_table(
@@ -146,10 +151,10 @@ visit_feed = tenant_table(
     ident("site_id"),
     words("kind"),
     create_time(),
-    one_of("kind", "STARTED", "UPDATED", "SUPERSEDED", "REMOVED"),
+    one_of("kind", "CREATED", "UPDATED", "REMOVED"),
     service=INGEST,
     key=("xid", "seq"),
-    comment="Changes of visits. A cursor is (xid, seq).",
+    comment="Changes of visits, as footfall.ingest.v1.VisitChange.Kind names them. A cursor is (xid, seq).",
 )
 
 dirty_days = tenant_table(
@@ -204,12 +209,13 @@ event_tombstones = tenant_table(
 webhooks = tenant_table(
     "webhooks",
     ident(),
+    words("display_name", default=""),
     words("url"),
     sealed("secret", "what deliveries are signed with"),
     Column("site_ids", ARRAY(Uuid), nullable=False, server_default="{}", comment="Empty: every site"),
-    Column("kinds", ARRAY(Text), nullable=False, server_default="{}", comment="Of visit_feed; empty: all"),
-    flag("enabled", default=True),
-    words("disable_reason", null=True),
+    flag("paused", default=False),
+    time("delivery_time", comment="Last success"),
+    document("problem", null=True, comment="footfall.type.v1.Problem of the last failure"),
     Column("cursor_xid", Xid8, comment="Everything of the feed up to here has been made into deliveries"),
     big("cursor_seq", null=True),
     whole("failure_count", default=0),

@@ -68,6 +68,8 @@ FOREIGN_READS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "cameras": ("tenant_id", "id", "site_id", "role", "source_uri", "enabled", "create_time", "delete_time"),
         "workers": ("tenant_id", "id", "site_id", "any_site", "state", "delete_time"),
         "lease_epochs": (),
+        # For the images of staff, which the same RPC serves as those of visitors.
+        "staff_faces": ("tenant_id", "id", "staff_id", "image_id", "object_key", "content_type", "create_time"),
         "identity_acts": (),
         "registry_acts": (),
     },
@@ -104,7 +106,7 @@ FOREIGN_READS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "dirty_days": (),
         "face_images": (),
         "customers": (),
-        "staff": ("tenant_id", "id", "display_name", "enrol_time", "delete_time"),
+        "staff": ("tenant_id", "id", "display_name", "effective_time", "suspended", "delete_time"),
         "match_decisions": (),
         "merges": (),
         "sighting_moves": (),
@@ -153,8 +155,8 @@ EXECUTE: Final[Mapping[str, tuple[str, ...]]] = {
     "sign_in_api_key(uuid)": (REGISTRY,),
     "sign_in_refresh_token(bytea)": (REGISTRY,),
     "ensure_face_event_partitions(integer)": (INGEST,),
-    "business_day(timestamp with time zone, text, integer)": (INGEST, REPORTS),
-    "business_day_start(date, text, integer)": (INGEST, REPORTS),
+    "business_day(uuid, uuid, timestamp with time zone)": (INGEST, REPORTS),
+    "business_day_start(uuid, uuid, date)": (INGEST, REPORTS),
     "uuid_v7(timestamp with time zone)": (INGEST,),
     "fold_visits(uuid, uuid, uuid, timestamp with time zone, timestamp with time zone)": (INGEST,),
 }

@@ -3,16 +3,17 @@
     fold_visits(p_tenant, p_customer, p_site, p_from, p_to) → the visits that changed
 
 A visit is a run of sightings of one business day in which every gap (latest end so far → next start) is at most the
-site's `visit_gap_seconds` in force at that next start. Days are cut at `day_boundary_minutes` (04:00) of the site's own
-clock. So no visit reaches over a cut, and rebuilding the business days that [p_from, p_to] touches, whole, is enough:
-the outcome depends on which sightings there are, never on the order in which they came.
+site's `visit_gap_seconds` in force at that next start. A business day begins `day_boundary_minutes` (04:00) after the
+midnight of the site's own clock, by the rule in force at that midnight. No visit reaches over such a cut, so it is
+enough to rebuild, whole, the business days that [p_from, p_to] touches: the outcome depends on which sightings there
+are, never on the order in which they came.
 
 Which id a visit has is the one thing that remembers: a rebuilt visit is the heir of every former visit whose first
 sighting it holds. It keeps the id of the oldest of these (first made); the others become SUPERSEDED and name it. A
-former visit with no sighting left is REMOVED; one whose sightings all went to another customer (a merge) is SUPERSEDED
-by the visit that took them. Every change writes a row of visit_feed, and marks each day whose numbers it alters in
-dirty_days: the visits' own days, and, when the customer's first visit moved, the days around its old and new place,
-since there the customer turns from new to returning or back, at every site and in every bucket up to a month.
+former visit with no sighting left is RETRACTED; one whose sightings all went to another customer (a merge) is
+SUPERSEDED by the visit that took them. Every change writes a row of visit_feed, and marks each day whose numbers it
+alters in dirty_days: the visits' own days, and, when the customer's first visit moved, the days around its old and new
+place, since there the customer turns from new to returning or back, at every site and in every bucket up to a month.
 
 Callers hold the advisory locks of (tenant, customer, site), taken before reading, in READ COMMITTED; for a merge, of
 both customers, and fold both. p_from and p_to are the first and last `track_start_time` among the sightings that
@@ -35,20 +36,25 @@ AS $$
     52, 1), 53, 1), 'hex')::uuid
 $$;
 
-CREATE FUNCTION business_day_start(p_day date, p_zone text, p_boundary_minutes integer) RETURNS timestamptz
-LANGUAGE sql STABLE
-AS $$ SELECT (p_day + make_interval(mins => p_boundary_minutes)) AT TIME ZONE p_zone $$;
-
-CREATE FUNCTION business_day(p_at timestamptz, p_zone text, p_boundary_minutes integer) RETURNS date
+CREATE FUNCTION business_day_start(p_tenant uuid, p_site uuid, p_day date) RETURNS timestamptz
 LANGUAGE sql STABLE
 AS $$
-  -- The last day that had begun by then. Not by subtraction alone: where clocks change at the boundary, an hour comes
-  -- twice, and a day must not end, begin and end again.
-  SELECT max(day) FROM (
-    SELECT ((p_at AT TIME ZONE p_zone) - make_interval(mins => p_boundary_minutes))::date + shift AS day
-    FROM unnest(ARRAY[-1, 0, 1]) AS shift
-  ) AS candidate
-  WHERE business_day_start(day, p_zone, p_boundary_minutes) <= p_at
+  -- By the rule in force at that day's midnight: the latest by then, or the earliest of all.
+  SELECT (p_day + make_interval(mins => coalesce((
+    SELECT r.day_boundary_minutes FROM site_rules r WHERE r.tenant_id = p_tenant AND r.site_id = p_site
+    ORDER BY r.effective_time > midnight, abs(extract(epoch FROM r.effective_time - midnight)) LIMIT 1
+  ), 240))) AT TIME ZONE s.time_zone
+  FROM sites s, LATERAL (SELECT p_day::timestamp AT TIME ZONE s.time_zone AS midnight) AS m
+  WHERE s.tenant_id = p_tenant AND s.id = p_site
+$$;
+
+CREATE FUNCTION business_day(p_tenant uuid, p_site uuid, p_at timestamptz) RETURNS date
+LANGUAGE sql STABLE
+AS $$
+  -- The last day that had begun by then: today's local date, or the one before.
+  SELECT CASE WHEN business_day_start(p_tenant, p_site, local_date) <= p_at THEN local_date ELSE local_date - 1 END
+  FROM (SELECT (p_at AT TIME ZONE s.time_zone)::date AS local_date
+        FROM sites s WHERE s.tenant_id = p_tenant AND s.id = p_site) AS here
 $$;
 """
 
@@ -61,10 +67,8 @@ AS $$
 DECLARE
   -- A customer's first visit may be at a site that the caller is not for.
   v_sites text := current_setting('app.site_ids', true);
-  v_zone text;
-  v_boundary integer;
-  v_lo timestamptz;
-  v_hi timestamptz;
+  v_first_day date;
+  v_last_day date;
   v_first_before record;
   v_first_after record;
   v_run record;
@@ -73,22 +77,26 @@ DECLARE
   v_dead record;
 BEGIN
   PERFORM set_config('app.site_ids', '', true);
-  SELECT time_zone, day_boundary_minutes INTO v_zone, v_boundary FROM sites WHERE tenant_id = p_tenant AND id = p_site;
-  IF NOT FOUND THEN
+  v_first_day := business_day(p_tenant, p_site, p_from);
+  v_last_day := business_day(p_tenant, p_site, p_to);
+  IF v_first_day IS NULL THEN
     RAISE EXCEPTION 'no such site' USING ERRCODE = 'no_data_found';
   END IF;
-  v_lo := business_day_start(business_day(p_from, v_zone, v_boundary), v_zone, v_boundary);
-  v_hi := business_day_start(business_day(p_to, v_zone, v_boundary) + 1, v_zone, v_boundary);
   SELECT v.start_time, v.local_date INTO v_first_before FROM visits v
     WHERE v.tenant_id = p_tenant AND v.customer_id = p_customer AND v.state = 'LIVE' ORDER BY v.start_time LIMIT 1;
 
   FOR v_run IN
-    WITH seen AS (
-      SELECT e.id, e.track_start_time AS from_time, e.track_end_time AS to_time, e.quality, e.visit_id,
-        business_day(e.track_start_time, v_zone, v_boundary) AS day,
+    WITH days AS MATERIALIZED (
+      SELECT day, business_day_start(p_tenant, p_site, day) AS starts,
+        business_day_start(p_tenant, p_site, day + 1) AS ends
+      FROM (SELECT v_first_day + i AS day FROM generate_series(0, v_last_day - v_first_day) AS i) AS each
+    ),
+    seen AS (
+      SELECT e.id, e.camera_id, e.track_start_time AS from_time, e.track_end_time AS to_time, e.quality, e.visit_id,
+        days.day,
         coalesce(rule.visit_gap_seconds, 1800) AS gap_seconds,
         coalesce(rule.min_dwell_seconds, 10) AS min_dwell_seconds
-      FROM face_events e
+      FROM days JOIN face_events e ON e.track_start_time >= days.starts AND e.track_start_time < days.ends
       LEFT JOIN LATERAL (
         -- In force at the sighting's start: the latest rule by then, or the earliest of all.
         SELECT r.visit_gap_seconds, r.min_dwell_seconds FROM site_rules r
@@ -97,7 +105,6 @@ BEGIN
         LIMIT 1
       ) AS rule ON true
       WHERE e.tenant_id = p_tenant AND e.customer_id = p_customer AND e.site_id = p_site AND e.counts
-        AND e.track_start_time >= v_lo AND e.track_start_time < v_hi
     ),
     numbered AS (
       SELECT parted.*, count(*) FILTER (WHERE parts) OVER (ORDER BY from_time, id) AS run
@@ -110,9 +117,12 @@ BEGIN
       ) AS parted
     ),
     runs AS (
-      SELECT run, min(from_time) AS from_time, max(to_time) AS to_time, count(*)::integer AS sightings,
+      SELECT run, min(day) AS local_date, min(from_time) AS from_time, max(to_time) AS to_time,
+        count(*)::integer AS sightings,
         (array_agg(id ORDER BY from_time, id))[1] AS first_event_id,
         (array_agg(id ORDER BY quality DESC, from_time, id))[1] AS best_event_id,
+        (array_agg(camera_id ORDER BY from_time, id))[1] AS first_camera_id,
+        (array_agg(camera_id ORDER BY to_time DESC, from_time DESC, id DESC))[1] AS last_camera_id,
         (array_agg(min_dwell_seconds ORDER BY from_time, id))[1] AS min_dwell_seconds,
         array_agg(id) AS event_ids, array_agg(DISTINCT visit_id) AS visit_ids
       FROM numbered GROUP BY run
@@ -130,11 +140,10 @@ BEGIN
           WHERE e.tenant_id = p_tenant AND e.visit_id = v.id AND e.customer_id = v.customer_id AND e.counts
         )) AS taken
       FROM former f JOIN visits v ON v.tenant_id = p_tenant AND v.id = f.id
-      WHERE v.state = 'LIVE' OR (v.state = 'REMOVED' AND v.customer_id <> p_customer)
+      WHERE v.state = 'LIVE' OR (v.state = 'RETRACTED' AND v.customer_id <> p_customer)
       GROUP BY f.run
     )
     SELECT runs.*, heirlooms.own, heirlooms.taken,
-      (runs.from_time AT TIME ZONE v_zone)::date AS local_date,
       CASE WHEN sightings > 1 OR to_time - from_time > make_interval(secs => min_dwell_seconds)
         THEN extract(epoch FROM to_time - from_time)::integer END AS dwell_seconds
     FROM runs LEFT JOIN heirlooms USING (run) ORDER BY run
@@ -142,24 +151,25 @@ BEGIN
     IF v_run.own IS NULL THEN
       v_id := uuid_v7(clock_timestamp());
       INSERT INTO visits (tenant_id, id, customer_id, site_id, local_date, start_time, end_time, sighting_count,
-        dwell_seconds, first_event_id, best_event_id)
+        dwell_seconds, first_event_id, best_event_id, first_camera_id, last_camera_id)
       VALUES (p_tenant, v_id, p_customer, p_site, v_run.local_date, v_run.from_time, v_run.to_time, v_run.sightings,
-        v_run.dwell_seconds, v_run.first_event_id, v_run.best_event_id);
-      kind := 'STARTED';
+        v_run.dwell_seconds, v_run.first_event_id, v_run.best_event_id, v_run.first_camera_id, v_run.last_camera_id);
+      kind := 'CREATED';
     ELSE
       v_id := v_run.own[1];
-      -- Its former day is marked before it is forgotten.
+      -- Its day may change with a rule: the former one is marked before it is forgotten.
       INSERT INTO dirty_days (tenant_id, site_id, local_date)
         SELECT p_tenant, p_site, v.local_date FROM visits v
         WHERE v.tenant_id = p_tenant AND v.id = v_id AND v.local_date <> v_run.local_date;
       UPDATE visits v SET (local_date, start_time, end_time, sighting_count, dwell_seconds, first_event_id,
-          best_event_id, update_time)
+          best_event_id, first_camera_id, last_camera_id, update_time)
         = (v_run.local_date, v_run.from_time, v_run.to_time, v_run.sightings, v_run.dwell_seconds,
-          v_run.first_event_id, v_run.best_event_id, now())
+          v_run.first_event_id, v_run.best_event_id, v_run.first_camera_id, v_run.last_camera_id, now())
       WHERE v.tenant_id = p_tenant AND v.id = v_id
-        AND (v.start_time, v.end_time, v.sighting_count, v.dwell_seconds, v.first_event_id, v.best_event_id)
-          IS DISTINCT FROM (v_run.from_time, v_run.to_time, v_run.sightings, v_run.dwell_seconds,
-            v_run.first_event_id, v_run.best_event_id);
+        AND (v.local_date, v.start_time, v.end_time, v.sighting_count, v.dwell_seconds, v.first_event_id,
+            v.best_event_id, v.last_camera_id)
+          IS DISTINCT FROM (v_run.local_date, v_run.from_time, v_run.to_time, v_run.sightings, v_run.dwell_seconds,
+            v_run.first_event_id, v_run.best_event_id, v_run.last_camera_id);
       kind := CASE WHEN FOUND THEN 'UPDATED' END;
     END IF;
     v_kept := v_kept || v_id;
@@ -182,7 +192,7 @@ BEGIN
       WHERE v.tenant_id = p_tenant AND v.id = ANY (v_run.own[2:] || v_run.taken)
       RETURNING v.id, v.site_id, v.start_time, v.end_time, v.local_date
     LOOP
-      kind := 'SUPERSEDED';
+      kind := 'REMOVED';
       INSERT INTO visit_feed (tenant_id, visit_id, site_id, kind) VALUES (p_tenant, v_dead.id, v_dead.site_id, kind);
       INSERT INTO dirty_days (tenant_id, site_id, local_date) VALUES (p_tenant, v_dead.site_id, v_dead.local_date);
       visit_id := v_dead.id;
@@ -194,9 +204,10 @@ BEGIN
   END LOOP;
 
   FOR v_dead IN
-    UPDATE visits v SET state = 'REMOVED', update_time = now()
+    UPDATE visits v SET state = 'RETRACTED', update_time = now()
     WHERE v.tenant_id = p_tenant AND v.customer_id = p_customer AND v.site_id = p_site AND v.state = 'LIVE'
-      AND v.start_time >= v_lo AND v.start_time < v_hi AND v.id <> ALL (v_kept)
+      AND v.start_time >= business_day_start(p_tenant, p_site, v_first_day)
+      AND v.start_time < business_day_start(p_tenant, p_site, v_last_day + 1) AND v.id <> ALL (v_kept)
     RETURNING v.id, v.start_time, v.end_time, v.local_date
   LOOP
     kind := 'REMOVED';

@@ -120,12 +120,14 @@ CREATE TABLE visits (
 	dwell_seconds INTEGER,
 	first_event_id UUID NOT NULL,
 	best_event_id UUID NOT NULL,
+	first_camera_id UUID NOT NULL,
+	last_camera_id UUID NOT NULL,
 	state TEXT DEFAULT 'LIVE' NOT NULL,
 	superseded_by UUID,
 	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
 	update_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
 	CONSTRAINT visits_pkey PRIMARY KEY (tenant_id, id),
-	CONSTRAINT visits_state_check CHECK (state IN ('LIVE', 'SUPERSEDED', 'REMOVED')),
+	CONSTRAINT visits_state_check CHECK (state IN ('LIVE', 'SUPERSEDED', 'RETRACTED')),
 	CONSTRAINT visits_superseded_check CHECK ((state = 'SUPERSEDED') = (superseded_by IS NOT NULL))
 );
 
@@ -135,9 +137,9 @@ CREATE INDEX visits_customer_idx ON visits (tenant_id, customer_id, start_time);
 
 CREATE INDEX visits_time_idx ON visits (tenant_id, start_time, id) WHERE state = 'LIVE';
 
-COMMENT ON TABLE visits IS 'What the fold makes of sightings (schema/visits.py). Superseded and removed ones stay, to be told about.';
+COMMENT ON TABLE visits IS 'What the fold makes of sightings (schema/visits.py). Those that are over stay, to be told about.';
 
-COMMENT ON COLUMN visits.local_date IS 'Of start_time, by the site''s calendar';
+COMMENT ON COLUMN visits.local_date IS 'The business day in which it counts';
 
 COMMENT ON COLUMN visits.start_time IS 'track_start_time of the first sighting';
 
@@ -146,6 +148,10 @@ COMMENT ON COLUMN visits.end_time IS 'Latest track_end_time';
 COMMENT ON COLUMN visits.dwell_seconds IS 'Null: one track too short to tell';
 
 COMMENT ON COLUMN visits.best_event_id IS 'The sighting of the best quality';
+
+COMMENT ON COLUMN visits.first_camera_id IS 'Of the first sighting';
+
+COMMENT ON COLUMN visits.last_camera_id IS 'Of the sighting that ends it';
 
 COMMENT ON COLUMN visits.superseded_by IS 'The visit that took its sightings over';
 
@@ -158,10 +164,10 @@ CREATE TABLE visit_feed (
 	kind TEXT NOT NULL,
 	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
 	CONSTRAINT visit_feed_pkey PRIMARY KEY (tenant_id, xid, seq),
-	CONSTRAINT visit_feed_kind_check CHECK (kind IN ('STARTED', 'UPDATED', 'SUPERSEDED', 'REMOVED'))
+	CONSTRAINT visit_feed_kind_check CHECK (kind IN ('CREATED', 'UPDATED', 'REMOVED'))
 );
 
-COMMENT ON TABLE visit_feed IS 'Changes of visits. A cursor is (xid, seq).';
+COMMENT ON TABLE visit_feed IS 'Changes of visits, as footfall.ingest.v1.VisitChange.Kind names them. A cursor is (xid, seq).';
 
 COMMENT ON COLUMN visit_feed.xid IS 'A reader stops below its snapshot''s xmin: rows that commit later come later';
 
@@ -447,9 +453,9 @@ CREATE TABLE visitor_day (
 	CONSTRAINT visitor_day_pkey PRIMARY KEY (tenant_id, site_id, local_date, customer_id)
 );
 
-CREATE INDEX visitor_day_date_idx ON visitor_day (tenant_id, local_date);
-
 CREATE INDEX visitor_day_customer_idx ON visitor_day (tenant_id, customer_id);
+
+CREATE INDEX visitor_day_date_idx ON visitor_day (tenant_id, local_date);
 
 COMMENT ON TABLE visitor_day IS 'Who was where on which day: for ranges that are no bucket.';
 
@@ -498,10 +504,11 @@ CREATE TABLE staff (
 	id UUID NOT NULL,
 	display_name TEXT NOT NULL,
 	external_id TEXT,
-	title TEXT,
-	notes TEXT,
-	site_id UUID,
-	enrol_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	note TEXT DEFAULT '' NOT NULL,
+	site_ids UUID[] DEFAULT '{}' NOT NULL,
+	suspended BOOLEAN DEFAULT false NOT NULL,
+	converted_from UUID,
+	effective_time TIMESTAMP WITH TIME ZONE NOT NULL,
 	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
 	update_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
 	delete_time TIMESTAMP WITH TIME ZONE,
@@ -509,15 +516,19 @@ CREATE TABLE staff (
 	CONSTRAINT staff_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id)
 );
 
-CREATE UNIQUE INDEX staff_external_key ON staff (tenant_id, external_id) WHERE external_id IS NOT NULL;
-
 CREATE INDEX staff_list_idx ON staff (tenant_id, display_name, id);
+
+CREATE UNIQUE INDEX staff_external_key ON staff (tenant_id, external_id) WHERE external_id IS NOT NULL;
 
 COMMENT ON TABLE staff IS 'People who work there: recognised everywhere in the tenant, counted nowhere.';
 
-COMMENT ON COLUMN staff.site_id IS 'Where they usually work; null: everywhere';
+COMMENT ON COLUMN staff.site_ids IS 'Where they work; empty: everywhere';
 
-COMMENT ON COLUMN staff.enrol_time IS 'Left out of the counts from then on';
+COMMENT ON COLUMN staff.suspended IS 'Recognised no more, faces kept';
+
+COMMENT ON COLUMN staff.converted_from IS 'The customer they were before';
+
+COMMENT ON COLUMN staff.effective_time IS 'Their sightings do not count from then on';
 
 CREATE TABLE gallery_revisions (
 	tenant_id UUID NOT NULL,
@@ -534,23 +545,28 @@ CREATE TABLE calibrations (
 	tenant_id UUID NOT NULL,
 	id UUID NOT NULL,
 	space TEXT NOT NULL,
-	threshold DOUBLE PRECISION,
-	genuine_pairs INTEGER DEFAULT 0 NOT NULL,
-	impostor_pairs INTEGER DEFAULT 0 NOT NULL,
-	report JSONB DEFAULT '{}'::jsonb NOT NULL,
-	state TEXT DEFAULT 'DRAFT' NOT NULL,
+	threshold DOUBLE PRECISION NOT NULL,
+	previous_threshold DOUBLE PRECISION NOT NULL,
+	founding_quality DOUBLE PRECISION NOT NULL,
+	target_false_accept_rate DOUBLE PRECISION NOT NULL,
+	genuine_pair_count INTEGER DEFAULT 0 NOT NULL,
+	impostor_pair_count INTEGER DEFAULT 0 NOT NULL,
+	points JSONB DEFAULT '[]'::jsonb NOT NULL,
+	state TEXT DEFAULT 'PROPOSED' NOT NULL,
 	subject_id UUID,
 	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
 	apply_time TIMESTAMP WITH TIME ZONE,
-	revert_time TIMESTAMP WITH TIME ZONE,
+	end_time TIMESTAMP WITH TIME ZONE,
 	CONSTRAINT calibrations_pkey PRIMARY KEY (tenant_id, id),
 	CONSTRAINT calibrations_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
-	CONSTRAINT calibrations_state_check CHECK (state IN ('DRAFT', 'APPLIED', 'REVERTED'))
+	CONSTRAINT calibrations_state_check CHECK (state IN ('PROPOSED', 'APPLIED', 'REPLACED', 'REVERTED'))
 );
 
 COMMENT ON TABLE calibrations IS 'Thresholds proposed from the tenant''s own faces.';
 
-COMMENT ON COLUMN calibrations.report IS 'Curve and error rates';
+COMMENT ON COLUMN calibrations.points IS 'Operating points: threshold, false accepts, false rejects';
+
+COMMENT ON COLUMN calibrations.end_time IS 'Replaced or reverted';
 
 CREATE TABLE rematches (
 	tenant_id UUID NOT NULL,
@@ -559,30 +575,36 @@ CREATE TABLE rematches (
 	threshold DOUBLE PRECISION NOT NULL,
 	start_time TIMESTAMP WITH TIME ZONE NOT NULL,
 	end_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	state TEXT DEFAULT 'RUNNING' NOT NULL,
+	state TEXT DEFAULT 'PREVIEW' NOT NULL,
 	result JSONB DEFAULT '{}'::jsonb NOT NULL,
+	moves JSONB DEFAULT '[]'::jsonb NOT NULL,
 	subject_id UUID,
 	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	finish_time TIMESTAMP WITH TIME ZONE,
+	apply_time TIMESTAMP WITH TIME ZONE,
+	undo_time TIMESTAMP WITH TIME ZONE,
 	CONSTRAINT rematches_pkey PRIMARY KEY (tenant_id, id),
 	CONSTRAINT rematches_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
-	CONSTRAINT rematches_state_check CHECK (state IN ('RUNNING', 'SHOWN', 'APPLIED', 'UNDONE', 'FAILED'))
+	CONSTRAINT rematches_state_check CHECK (state IN ('PREVIEW', 'APPLIED', 'UNDONE'))
 );
 
 COMMENT ON TABLE rematches IS 'What another threshold would have decided.';
 
-COMMENT ON COLUMN rematches.result IS 'What would change, or did';
+COMMENT ON COLUMN rematches.result IS 'Counts and examples';
+
+COMMENT ON COLUMN rematches.moves IS 'Event, from, to: what Apply did, for Undo';
 
 CREATE TABLE erasures (
 	tenant_id UUID NOT NULL,
 	id UUID NOT NULL,
 	customer_id UUID NOT NULL,
 	state TEXT DEFAULT 'PROVISIONAL' NOT NULL,
-	counts JSONB DEFAULT '{}'::jsonb NOT NULL,
+	stores JSONB DEFAULT '[]'::jsonb NOT NULL,
+	waiting_site_ids UUID[] DEFAULT '{}' NOT NULL,
 	subject_id UUID,
 	reason TEXT,
 	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
 	final_time TIMESTAMP WITH TIME ZONE,
+	check_time TIMESTAMP WITH TIME ZONE,
 	CONSTRAINT erasures_pkey PRIMARY KEY (tenant_id, id),
 	CONSTRAINT erasures_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
 	CONSTRAINT erasures_state_check CHECK (state IN ('PROVISIONAL', 'FINAL'))
@@ -598,17 +620,22 @@ COMMENT ON COLUMN erasures.customer_id IS 'No reference: the row is gone';
 
 COMMENT ON COLUMN erasures.state IS 'FINAL once every spool has drained';
 
-COMMENT ON COLUMN erasures.counts IS 'What was removed, per store';
+COMMENT ON COLUMN erasures.stores IS 'What was removed, per store';
+
+COMMENT ON COLUMN erasures.waiting_site_ids IS 'Spools not drained yet';
+
+COMMENT ON COLUMN erasures.check_time IS 'Every store was asked again';
 
 CREATE TABLE webhooks (
 	tenant_id UUID NOT NULL,
 	id UUID NOT NULL,
+	display_name TEXT DEFAULT '' NOT NULL,
 	url TEXT NOT NULL,
 	secret BYTEA NOT NULL,
 	site_ids UUID[] DEFAULT '{}' NOT NULL,
-	kinds TEXT[] DEFAULT '{}' NOT NULL,
-	enabled BOOLEAN DEFAULT true NOT NULL,
-	disable_reason TEXT,
+	paused BOOLEAN DEFAULT false NOT NULL,
+	delivery_time TIMESTAMP WITH TIME ZONE,
+	problem JSONB,
 	cursor_xid xid8,
 	cursor_seq BIGINT,
 	failure_count INTEGER DEFAULT 0 NOT NULL,
@@ -625,7 +652,9 @@ COMMENT ON COLUMN webhooks.secret IS 'Encrypted by the application (AES-GCM, key
 
 COMMENT ON COLUMN webhooks.site_ids IS 'Empty: every site';
 
-COMMENT ON COLUMN webhooks.kinds IS 'Of visit_feed; empty: all';
+COMMENT ON COLUMN webhooks.delivery_time IS 'Last success';
+
+COMMENT ON COLUMN webhooks.problem IS 'footfall.type.v1.Problem of the last failure';
 
 COMMENT ON COLUMN webhooks.cursor_xid IS 'Everything of the feed up to here has been made into deliveries';
 
@@ -634,7 +663,6 @@ CREATE TABLE sites (
 	id UUID NOT NULL,
 	display_name TEXT NOT NULL,
 	time_zone TEXT NOT NULL,
-	day_boundary_minutes INTEGER DEFAULT 240 NOT NULL,
 	privacy_mode TEXT DEFAULT 'FULL' NOT NULL,
 	lawful_basis TEXT,
 	signage_date DATE,
@@ -644,15 +672,12 @@ CREATE TABLE sites (
 	delete_time TIMESTAMP WITH TIME ZONE,
 	CONSTRAINT sites_pkey PRIMARY KEY (tenant_id, id),
 	CONSTRAINT sites_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
-	CONSTRAINT sites_day_boundary_minutes_check CHECK (day_boundary_minutes BETWEEN 0 AND 720),
 	CONSTRAINT sites_privacy_mode_check CHECK (privacy_mode IN ('FULL', 'NO_SNAPSHOTS', 'SAME_DAY', 'ANONYMOUS'))
 );
 
 COMMENT ON TABLE sites IS 'Places where cameras hang.';
 
-COMMENT ON COLUMN sites.time_zone IS 'IANA name; buckets and business days follow it';
-
-COMMENT ON COLUMN sites.day_boundary_minutes IS 'Local minutes after midnight at which visits are cut: 04:00';
+COMMENT ON COLUMN sites.time_zone IS 'IANA name; business days follow it, so it changes only while there is no visit';
 
 COMMENT ON COLUMN sites.privacy_mode IS 'Chosen when the site is made';
 
@@ -712,22 +737,24 @@ CREATE TABLE jobs (
 	tenant_id UUID NOT NULL,
 	id UUID NOT NULL,
 	kind TEXT NOT NULL,
-	state TEXT DEFAULT 'RUNNING' NOT NULL,
+	state TEXT DEFAULT 'QUEUED' NOT NULL,
+	attempt INTEGER DEFAULT 0 NOT NULL,
 	counts JSONB DEFAULT '{}'::jsonb NOT NULL,
-	error TEXT,
+	problem JSONB,
 	subject_id UUID,
-	start_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	schedule_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	start_time TIMESTAMP WITH TIME ZONE,
 	end_time TIMESTAMP WITH TIME ZONE,
 	CONSTRAINT jobs_pkey PRIMARY KEY (tenant_id, id),
 	CONSTRAINT jobs_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
-	CONSTRAINT jobs_state_check CHECK (state IN ('RUNNING', 'SUCCEEDED', 'FAILED'))
+	CONSTRAINT jobs_state_check CHECK (state IN ('QUEUED', 'RUNNING', 'SUCCEEDED', 'FAILED'))
 );
 
-CREATE INDEX jobs_list_idx ON jobs (tenant_id, start_time, id);
+CREATE INDEX jobs_list_idx ON jobs (tenant_id, schedule_time, id);
 
 COMMENT ON TABLE jobs IS 'Runs of jobs, by tenant.';
 
-COMMENT ON COLUMN jobs.error IS 'For people; no driver text';
+COMMENT ON COLUMN jobs.problem IS 'footfall.type.v1.Problem, for FAILED';
 
 COMMENT ON COLUMN jobs.subject_id IS 'Who started it; null: the schedule';
 
@@ -761,7 +788,12 @@ CREATE TABLE audit_entries (
 	action TEXT NOT NULL,
 	target_kind TEXT,
 	target_id UUID,
+	site_id UUID,
+	outcome TEXT DEFAULT 'SUCCEEDED' NOT NULL,
+	error_reason TEXT,
+	reason TEXT,
 	request_id UUID,
+	remote_address TEXT,
 	details JSONB DEFAULT '{}'::jsonb NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
 	seq BIGINT,
@@ -770,19 +802,26 @@ CREATE TABLE audit_entries (
 	seal_time TIMESTAMP WITH TIME ZONE,
 	CONSTRAINT audit_entries_pkey PRIMARY KEY (tenant_id, id),
 	CONSTRAINT audit_entries_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
-	CONSTRAINT audit_entries_actor_kind_check CHECK (actor_kind IN ('USER', 'API_KEY', 'SERVICE', 'OPERATOR')),
+	CONSTRAINT audit_entries_actor_kind_check CHECK (actor_kind IN ('USER', 'API_KEY', 'WORKER', 'SERVICE', 'OPERATOR')),
+	CONSTRAINT audit_entries_outcome_check CHECK (outcome IN ('INTENT', 'SUCCEEDED', 'REFUSED', 'FAILED')),
 	CONSTRAINT audit_entries_sealed_check CHECK (num_nulls(seq, previous_hash, hash, seal_time) IN (0, 4))
 );
 
-CREATE INDEX audit_entries_list_idx ON audit_entries (tenant_id, act_time, id);
-
 CREATE INDEX audit_entries_open_idx ON audit_entries (tenant_id, xid) WHERE seq IS NULL;
+
+CREATE INDEX audit_entries_list_idx ON audit_entries (tenant_id, act_time, id);
 
 CREATE UNIQUE INDEX audit_entries_seq_key ON audit_entries (tenant_id, seq);
 
 COMMENT ON TABLE audit_entries IS 'Who did what. Inserted in the act''s own transaction by every service; nobody can change or remove a row.';
 
 COMMENT ON COLUMN audit_entries.action IS 'A verb and a noun: site.create';
+
+COMMENT ON COLUMN audit_entries.outcome IS 'INTENT first for acts beyond one store';
+
+COMMENT ON COLUMN audit_entries.error_reason IS 'ErrorReason without its prefix';
+
+COMMENT ON COLUMN audit_entries.reason IS 'Why, as the actor gave it';
 
 COMMENT ON COLUMN audit_entries.details IS 'Ids and numbers, never names';
 
@@ -820,9 +859,8 @@ CREATE TABLE customers (
 	merged_into UUID,
 	display_name TEXT,
 	external_id TEXT,
-	notes TEXT,
+	note TEXT DEFAULT '' NOT NULL,
 	gender TEXT,
-	attributes JSONB DEFAULT '{}'::jsonb NOT NULL,
 	founding_event_id UUID,
 	founding_site_id UUID,
 	staff_id UUID,
@@ -834,10 +872,12 @@ CREATE TABLE customers (
 	CONSTRAINT customers_pkey PRIMARY KEY (tenant_id, id),
 	CONSTRAINT customers_tenant_id_merged_into_fkey FOREIGN KEY(tenant_id, merged_into) REFERENCES customers (tenant_id, id),
 	CONSTRAINT customers_tenant_id_staff_id_fkey FOREIGN KEY(tenant_id, staff_id) REFERENCES staff (tenant_id, id),
-	CONSTRAINT customers_state_check CHECK (state IN ('PROVISIONAL', 'CONFIRMED', 'MERGED', 'CONVERTED', 'ERASED')),
+	CONSTRAINT customers_state_check CHECK (state IN ('PROVISIONAL', 'ACTIVE', 'MERGED', 'CONVERTED', 'FORGOTTEN')),
 	CONSTRAINT customers_merged_check CHECK ((state = 'MERGED') = (merged_into IS NOT NULL)),
 	CONSTRAINT customers_not_itself_check CHECK (merged_into <> id)
 );
+
+CREATE INDEX customers_provisional_idx ON customers (tenant_id, create_time) WHERE state = 'PROVISIONAL';
 
 CREATE INDEX customers_expiry_idx ON customers (tenant_id, expire_time);
 
@@ -846,8 +886,6 @@ CREATE INDEX customers_merged_idx ON customers (tenant_id, merged_into) WHERE me
 CREATE INDEX customers_list_idx ON customers (tenant_id, last_sighting_time, id);
 
 CREATE UNIQUE INDEX customers_external_key ON customers (tenant_id, external_id) WHERE external_id IS NOT NULL;
-
-CREATE INDEX customers_provisional_idx ON customers (tenant_id, create_time) WHERE state = 'PROVISIONAL';
 
 COMMENT ON TABLE customers IS 'Visitors, each once.';
 
@@ -865,45 +903,54 @@ CREATE TABLE staff_faces (
 	tenant_id UUID NOT NULL,
 	id UUID NOT NULL,
 	staff_id UUID NOT NULL,
-	object_key TEXT NOT NULL,
-	sha256 BYTEA NOT NULL,
-	bytes INTEGER NOT NULL,
-	width INTEGER NOT NULL,
-	height INTEGER NOT NULL,
-	content_type TEXT NOT NULL,
-	quality REAL NOT NULL,
+	space TEXT NOT NULL,
+	image_id UUID,
+	object_key TEXT,
+	sha256 BYTEA,
+	bytes INTEGER,
+	width INTEGER,
+	height INTEGER,
+	content_type TEXT,
+	quality JSONB,
 	is_primary BOOLEAN DEFAULT false NOT NULL,
 	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
 	CONSTRAINT staff_faces_pkey PRIMARY KEY (tenant_id, id),
-	CONSTRAINT staff_faces_tenant_id_staff_id_fkey FOREIGN KEY(tenant_id, staff_id) REFERENCES staff (tenant_id, id) ON DELETE CASCADE
+	CONSTRAINT staff_faces_tenant_id_staff_id_fkey FOREIGN KEY(tenant_id, staff_id) REFERENCES staff (tenant_id, id) ON DELETE CASCADE,
+	CONSTRAINT staff_faces_image_check CHECK (num_nulls(image_id, object_key, sha256, content_type) IN (0, 4))
 );
-
-CREATE UNIQUE INDEX staff_faces_image_key ON staff_faces (tenant_id, staff_id, sha256);
 
 CREATE UNIQUE INDEX staff_faces_primary_key ON staff_faces (tenant_id, staff_id) WHERE is_primary;
 
+CREATE UNIQUE INDEX staff_faces_image_key ON staff_faces (tenant_id, staff_id, sha256);
+
+CREATE UNIQUE INDEX staff_faces_picture_key ON staff_faces (tenant_id, image_id);
+
 COMMENT ON TABLE staff_faces IS 'Photographs that staff are recognised by.';
+
+COMMENT ON COLUMN staff_faces.image_id IS 'What the API calls its picture; null for a face given as an embedding';
+
+COMMENT ON COLUMN staff_faces.quality IS 'footfall.type.v1.FaceQuality as JSON';
 
 CREATE TABLE tenant_thresholds (
 	tenant_id UUID NOT NULL,
 	space TEXT NOT NULL,
 	effective_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	threshold DOUBLE PRECISION NOT NULL,
-	quality_gate DOUBLE PRECISION NOT NULL,
+	threshold DOUBLE PRECISION,
+	founding_quality DOUBLE PRECISION,
 	calibration_id UUID,
 	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
 	CONSTRAINT tenant_thresholds_pkey PRIMARY KEY (tenant_id, space, effective_time),
 	CONSTRAINT tenant_thresholds_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
 	CONSTRAINT tenant_thresholds_tenant_id_calibration_id_fkey FOREIGN KEY(tenant_id, calibration_id) REFERENCES calibrations (tenant_id, id),
 	CONSTRAINT tenant_thresholds_threshold_check CHECK (threshold BETWEEN -1 AND 1),
-	CONSTRAINT tenant_thresholds_quality_gate_check CHECK (quality_gate BETWEEN 0 AND 1)
+	CONSTRAINT tenant_thresholds_founding_quality_check CHECK (founding_quality BETWEEN 0 AND 1)
 );
 
 COMMENT ON TABLE tenant_thresholds IS 'What a tenant decides by, per embedding space; the latest that is in effect holds. None: the model''s own.';
 
-COMMENT ON COLUMN tenant_thresholds.threshold IS 'Cosine from which two faces are one person';
+COMMENT ON COLUMN tenant_thresholds.threshold IS 'Cosine from which two faces are one person; null: the model''s';
 
-COMMENT ON COLUMN tenant_thresholds.quality_gate IS 'A poorer face never founds a customer';
+COMMENT ON COLUMN tenant_thresholds.founding_quality IS 'A poorer face never founds a customer; null: the model''s';
 
 CREATE TABLE webhook_deliveries (
 	tenant_id UUID NOT NULL,
@@ -923,9 +970,9 @@ CREATE TABLE webhook_deliveries (
 	CONSTRAINT webhook_deliveries_state_check CHECK (state IN ('PENDING', 'DELIVERED', 'FAILED'))
 );
 
-CREATE INDEX webhook_deliveries_due_idx ON webhook_deliveries (tenant_id, next_attempt_time) WHERE state = 'PENDING';
-
 CREATE INDEX webhook_deliveries_hook_idx ON webhook_deliveries (tenant_id, webhook_id, create_time);
+
+CREATE INDEX webhook_deliveries_due_idx ON webhook_deliveries (tenant_id, next_attempt_time) WHERE state = 'PENDING';
 
 COMMENT ON TABLE webhook_deliveries IS 'What was or is to be delivered.';
 
@@ -937,12 +984,14 @@ CREATE TABLE site_rules (
 	effective_time TIMESTAMP WITH TIME ZONE NOT NULL,
 	visit_gap_seconds INTEGER DEFAULT 1800 NOT NULL,
 	min_dwell_seconds INTEGER DEFAULT 10 NOT NULL,
-	opening_hours JSONB DEFAULT '{}'::jsonb NOT NULL,
+	day_boundary_minutes INTEGER DEFAULT 240 NOT NULL,
+	opening_hours JSONB,
 	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
 	CONSTRAINT site_rules_pkey PRIMARY KEY (tenant_id, site_id, effective_time),
 	CONSTRAINT site_rules_tenant_id_site_id_fkey FOREIGN KEY(tenant_id, site_id) REFERENCES sites (tenant_id, id) ON DELETE CASCADE,
 	CONSTRAINT site_rules_visit_gap_seconds_check CHECK (visit_gap_seconds BETWEEN 1 AND 86400),
-	CONSTRAINT site_rules_min_dwell_seconds_check CHECK (min_dwell_seconds BETWEEN 0 AND 3600)
+	CONSTRAINT site_rules_min_dwell_seconds_check CHECK (min_dwell_seconds BETWEEN 0 AND 3600),
+	CONSTRAINT site_rules_day_boundary_minutes_check CHECK (day_boundary_minutes BETWEEN 0 AND 720)
 );
 
 COMMENT ON TABLE site_rules IS 'What a site counts by, effective-dated: a change never rewrites the past.';
@@ -953,7 +1002,9 @@ COMMENT ON COLUMN site_rules.visit_gap_seconds IS 'A longer gap between two sigh
 
 COMMENT ON COLUMN site_rules.min_dwell_seconds IS 'A single track must be longer than this to tell a dwell';
 
-COMMENT ON COLUMN site_rules.opening_hours IS '{weekday 1–7: [[open, close minutes], …]}; empty means always open';
+COMMENT ON COLUMN site_rules.day_boundary_minutes IS 'A business day begins so long after local midnight: 04:00';
+
+COMMENT ON COLUMN site_rules.opening_hours IS 'registry.v1.OpeningHours as JSON; null means always open';
 
 CREATE TABLE user_sites (
 	tenant_id UUID NOT NULL,
@@ -977,9 +1028,9 @@ CREATE TABLE refresh_tokens (
 	CONSTRAINT refresh_tokens_tenant_id_family_id_fkey FOREIGN KEY(tenant_id, family_id) REFERENCES token_families (tenant_id, id) ON DELETE CASCADE
 );
 
-CREATE INDEX refresh_tokens_family_idx ON refresh_tokens (tenant_id, family_id);
-
 CREATE INDEX refresh_tokens_sign_in_idx ON refresh_tokens (token_hash);
+
+CREATE INDEX refresh_tokens_family_idx ON refresh_tokens (tenant_id, family_id);
 
 COMMENT ON TABLE refresh_tokens IS 'Rotating refresh tokens.';
 
@@ -1062,27 +1113,32 @@ CREATE TABLE alerts (
 	kind TEXT NOT NULL,
 	severity TEXT DEFAULT 'WARNING' NOT NULL,
 	site_id UUID,
-	subject_id UUID,
-	details JSONB DEFAULT '{}'::jsonb NOT NULL,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	camera_id UUID,
+	worker_id UUID,
+	subject_id UUID NOT NULL,
+	message TEXT NOT NULL,
+	note TEXT DEFAULT '' NOT NULL,
+	start_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	end_time TIMESTAMP WITH TIME ZONE,
 	acknowledge_time TIMESTAMP WITH TIME ZONE,
-	acknowledged_by UUID,
-	resolve_time TIMESTAMP WITH TIME ZONE,
+	acknowledge_user_id UUID,
 	CONSTRAINT alerts_pkey PRIMARY KEY (tenant_id, id),
 	CONSTRAINT alerts_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
 	CONSTRAINT alerts_tenant_id_site_id_fkey FOREIGN KEY(tenant_id, site_id) REFERENCES sites (tenant_id, id),
 	CONSTRAINT alerts_severity_check CHECK (severity IN ('INFO', 'WARNING', 'CRITICAL'))
 );
 
-CREATE INDEX alerts_list_idx ON alerts (tenant_id, create_time, id);
+CREATE UNIQUE INDEX alerts_open_key ON alerts (tenant_id, kind, subject_id) WHERE end_time IS NULL;
 
-CREATE UNIQUE INDEX alerts_open_key ON alerts (tenant_id, kind, subject_id) WHERE resolve_time IS NULL;
+CREATE INDEX alerts_list_idx ON alerts (tenant_id, start_time, id);
 
 COMMENT ON TABLE alerts IS 'What somebody should look at.';
 
-COMMENT ON COLUMN alerts.subject_id IS 'The camera, worker or job that it is about';
+COMMENT ON COLUMN alerts.subject_id IS 'What it is about: camera, worker, webhook, job, or the tenant';
 
-COMMENT ON COLUMN alerts.details IS 'Ids and numbers';
+COMMENT ON COLUMN alerts.message IS 'For people';
+
+COMMENT ON COLUMN alerts.end_time IS 'When it was over';
 
 CREATE TABLE embeddings (
 	tenant_id UUID NOT NULL,
@@ -1105,13 +1161,13 @@ CREATE TABLE embeddings (
 	CONSTRAINT embeddings_person_check CHECK (num_nonnulls(customer_id, staff_id) = 1)
 );
 
-CREATE INDEX embeddings_customer_idx ON embeddings (tenant_id, customer_id);
+CREATE INDEX embeddings_staff_idx ON embeddings (tenant_id, staff_id);
 
 CREATE INDEX embeddings_person_idx ON embeddings (tenant_id, person_id);
 
-CREATE INDEX embeddings_staff_idx ON embeddings (tenant_id, staff_id);
-
 CREATE INDEX embeddings_fresh_idx ON embeddings (tenant_id, space, index_time);
+
+CREATE INDEX embeddings_customer_idx ON embeddings (tenant_id, customer_id);
 
 COMMENT ON TABLE embeddings IS 'The gallery: what faces are compared with. The record; Milvus can be rebuilt from it.';
 
@@ -1159,9 +1215,9 @@ CREATE TABLE merge_candidates (
 	CONSTRAINT merge_candidates_order_check CHECK (first_id < second_id)
 );
 
-CREATE INDEX merge_candidates_second_idx ON merge_candidates (tenant_id, second_id);
-
 CREATE INDEX merge_candidates_open_idx ON merge_candidates (tenant_id, similarity) WHERE state = 'OPEN';
+
+CREATE INDEX merge_candidates_second_idx ON merge_candidates (tenant_id, second_id);
 
 COMMENT ON TABLE merge_candidates IS 'Pairs that look alike, for a person to judge.';
 
@@ -1222,6 +1278,7 @@ CREATE TABLE api_keys (
 	display_name TEXT NOT NULL,
 	role TEXT NOT NULL,
 	key_hash BYTEA NOT NULL,
+	secret_prefix TEXT DEFAULT '' NOT NULL,
 	site_ids UUID[] DEFAULT '{}' NOT NULL,
 	worker_id UUID,
 	camera_ids UUID[] DEFAULT '{}' NOT NULL,
@@ -1235,13 +1292,15 @@ CREATE TABLE api_keys (
 	CONSTRAINT api_keys_role_check CHECK (role IN ('SYSTEM_ADMIN', 'TENANT_ADMIN', 'SITE_MANAGER', 'VIEWER', 'PRIVACY_OFFICER', 'WORKER'))
 );
 
-CREATE INDEX api_keys_sign_in_idx ON api_keys (id);
-
 CREATE UNIQUE INDEX api_keys_worker_key ON api_keys (tenant_id, worker_id) WHERE revoke_time IS NULL;
+
+CREATE INDEX api_keys_sign_in_idx ON api_keys (id);
 
 COMMENT ON TABLE api_keys IS 'Keys of machines; the secret itself is shown once and never stored.';
 
 COMMENT ON COLUMN api_keys.key_hash IS 'sha256 of the secret, which has 256 random bits of its own';
+
+COMMENT ON COLUMN api_keys.secret_prefix IS 'The secret''s first characters, to tell keys apart';
 
 COMMENT ON COLUMN api_keys.site_ids IS 'Its only sites; empty: every site';
 
@@ -1308,6 +1367,7 @@ CREATE TABLE face_events (
 	threshold REAL,
 	counts BOOLEAN DEFAULT true NOT NULL,
 	visit_id UUID,
+	body_hash BYTEA,
 	receive_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
 	CONSTRAINT face_events_pkey PRIMARY KEY (tenant_id, id),
 	CONSTRAINT face_events_tenant_id_camera_id_fkey FOREIGN KEY(tenant_id, camera_id) REFERENCES cameras (tenant_id, id),
@@ -1319,11 +1379,11 @@ CREATE TABLE face_events (
 
 CREATE INDEX face_events_visit_idx ON face_events (tenant_id, visit_id) WHERE visit_id IS NOT NULL;
 
-CREATE INDEX face_events_fold_idx ON face_events (tenant_id, customer_id, site_id, track_start_time) WHERE customer_id IS NOT NULL;
+CREATE INDEX face_events_camera_idx ON face_events (tenant_id, camera_id, capture_time);
 
 CREATE INDEX face_events_embedding_idx ON face_events (tenant_id, capture_time) WHERE embedding IS NOT NULL;
 
-CREATE INDEX face_events_camera_idx ON face_events (tenant_id, camera_id, capture_time);
+CREATE INDEX face_events_fold_idx ON face_events (tenant_id, customer_id, site_id, track_start_time) WHERE customer_id IS NOT NULL;
 
 COMMENT ON TABLE face_events IS 'Sightings, each once. Partitioned by month of the id; only the parent is granted to anybody.';
 
@@ -1355,6 +1415,8 @@ COMMENT ON COLUMN face_events.counts IS 'False once its person became staff and 
 
 COMMENT ON COLUMN face_events.visit_id IS 'Set by the fold';
 
+COMMENT ON COLUMN face_events.body_hash IS 'sha256 of the event as sent: other content under the same id is refused';
+
 CREATE TABLE quarantined_events (
 	tenant_id UUID NOT NULL,
 	id UUID NOT NULL,
@@ -1365,13 +1427,14 @@ CREATE TABLE quarantined_events (
 	capture_time TIMESTAMP WITH TIME ZONE NOT NULL,
 	reason TEXT NOT NULL,
 	payload BYTEA,
-	state TEXT DEFAULT 'HELD' NOT NULL,
+	state TEXT DEFAULT 'WAITING' NOT NULL,
 	receive_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
 	end_time TIMESTAMP WITH TIME ZONE,
+	end_user_id UUID,
 	expire_time TIMESTAMP WITH TIME ZONE NOT NULL,
 	CONSTRAINT quarantined_events_pkey PRIMARY KEY (tenant_id, id),
 	CONSTRAINT quarantined_events_tenant_id_camera_id_fkey FOREIGN KEY(tenant_id, camera_id) REFERENCES cameras (tenant_id, id),
-	CONSTRAINT quarantined_events_state_check CHECK (state IN ('HELD', 'RELEASED', 'DISCARDED'))
+	CONSTRAINT quarantined_events_state_check CHECK (state IN ('WAITING', 'RELEASED', 'DISCARDED'))
 );
 
 CREATE INDEX quarantined_events_list_idx ON quarantined_events (tenant_id, receive_time, id);
@@ -1385,6 +1448,8 @@ COMMENT ON COLUMN quarantined_events.reason IS 'ErrorReason without its prefix';
 COMMENT ON COLUMN quarantined_events.payload IS 'Encrypted by the application (AES-GCM, key id in front): the whole FaceDetected, for a later release';
 
 COMMENT ON COLUMN quarantined_events.end_time IS 'Released or discarded';
+
+COMMENT ON COLUMN quarantined_events.end_user_id IS 'By whom';
 
 COMMENT ON COLUMN quarantined_events.expire_time IS 'Discarded by itself: the payload holds a face';
 
@@ -1534,12 +1599,12 @@ CREATE TABLE commands (
 	CONSTRAINT commands_pkey PRIMARY KEY (tenant_id, id),
 	CONSTRAINT commands_tenant_id_worker_id_fkey FOREIGN KEY(tenant_id, worker_id) REFERENCES workers (tenant_id, id) ON DELETE CASCADE,
 	CONSTRAINT commands_tenant_id_camera_id_fkey FOREIGN KEY(tenant_id, camera_id) REFERENCES cameras (tenant_id, id) ON DELETE CASCADE,
-	CONSTRAINT commands_state_check CHECK (state IN ('PENDING', 'SUCCEEDED', 'FAILED', 'EXPIRED', 'UNSUPPORTED'))
+	CONSTRAINT commands_state_check CHECK (state IN ('PENDING', 'ACCEPTED', 'SUCCEEDED', 'FAILED', 'EXPIRED', 'UNSUPPORTED', 'SUPERSEDED'))
 );
 
-CREATE INDEX commands_open_idx ON commands (tenant_id, worker_id, seq) WHERE state = 'PENDING';
-
 CREATE UNIQUE INDEX commands_seq_key ON commands (tenant_id, worker_id, seq);
+
+CREATE INDEX commands_open_idx ON commands (tenant_id, worker_id, seq) WHERE end_time IS NULL;
 
 COMMENT ON TABLE commands IS 'What workers were told to do once, and how it ended.';
 
@@ -1686,20 +1751,25 @@ AS $$
     52, 1), 53, 1), 'hex')::uuid
 $$;
 
-CREATE FUNCTION business_day_start(p_day date, p_zone text, p_boundary_minutes integer) RETURNS timestamptz
-LANGUAGE sql STABLE
-AS $$ SELECT (p_day + make_interval(mins => p_boundary_minutes)) AT TIME ZONE p_zone $$;
-
-CREATE FUNCTION business_day(p_at timestamptz, p_zone text, p_boundary_minutes integer) RETURNS date
+CREATE FUNCTION business_day_start(p_tenant uuid, p_site uuid, p_day date) RETURNS timestamptz
 LANGUAGE sql STABLE
 AS $$
-  -- The last day that had begun by then. Not by subtraction alone: where clocks change at the boundary, an hour comes
-  -- twice, and a day must not end, begin and end again.
-  SELECT max(day) FROM (
-    SELECT ((p_at AT TIME ZONE p_zone) - make_interval(mins => p_boundary_minutes))::date + shift AS day
-    FROM unnest(ARRAY[-1, 0, 1]) AS shift
-  ) AS candidate
-  WHERE business_day_start(day, p_zone, p_boundary_minutes) <= p_at
+  -- By the rule in force at that day's midnight: the latest by then, or the earliest of all.
+  SELECT (p_day + make_interval(mins => coalesce((
+    SELECT r.day_boundary_minutes FROM site_rules r WHERE r.tenant_id = p_tenant AND r.site_id = p_site
+    ORDER BY r.effective_time > midnight, abs(extract(epoch FROM r.effective_time - midnight)) LIMIT 1
+  ), 240))) AT TIME ZONE s.time_zone
+  FROM sites s, LATERAL (SELECT p_day::timestamp AT TIME ZONE s.time_zone AS midnight) AS m
+  WHERE s.tenant_id = p_tenant AND s.id = p_site
+$$;
+
+CREATE FUNCTION business_day(p_tenant uuid, p_site uuid, p_at timestamptz) RETURNS date
+LANGUAGE sql STABLE
+AS $$
+  -- The last day that had begun by then: today's local date, or the one before.
+  SELECT CASE WHEN business_day_start(p_tenant, p_site, local_date) <= p_at THEN local_date ELSE local_date - 1 END
+  FROM (SELECT (p_at AT TIME ZONE s.time_zone)::date AS local_date
+        FROM sites s WHERE s.tenant_id = p_tenant AND s.id = p_site) AS here
 $$;
 
 CREATE FUNCTION fold_visits(p_tenant uuid, p_customer uuid, p_site uuid, p_from timestamptz, p_to timestamptz)
@@ -1710,10 +1780,8 @@ AS $$
 DECLARE
   -- A customer's first visit may be at a site that the caller is not for.
   v_sites text := current_setting('app.site_ids', true);
-  v_zone text;
-  v_boundary integer;
-  v_lo timestamptz;
-  v_hi timestamptz;
+  v_first_day date;
+  v_last_day date;
   v_first_before record;
   v_first_after record;
   v_run record;
@@ -1722,22 +1790,26 @@ DECLARE
   v_dead record;
 BEGIN
   PERFORM set_config('app.site_ids', '', true);
-  SELECT time_zone, day_boundary_minutes INTO v_zone, v_boundary FROM sites WHERE tenant_id = p_tenant AND id = p_site;
-  IF NOT FOUND THEN
+  v_first_day := business_day(p_tenant, p_site, p_from);
+  v_last_day := business_day(p_tenant, p_site, p_to);
+  IF v_first_day IS NULL THEN
     RAISE EXCEPTION 'no such site' USING ERRCODE = 'no_data_found';
   END IF;
-  v_lo := business_day_start(business_day(p_from, v_zone, v_boundary), v_zone, v_boundary);
-  v_hi := business_day_start(business_day(p_to, v_zone, v_boundary) + 1, v_zone, v_boundary);
   SELECT v.start_time, v.local_date INTO v_first_before FROM visits v
     WHERE v.tenant_id = p_tenant AND v.customer_id = p_customer AND v.state = 'LIVE' ORDER BY v.start_time LIMIT 1;
 
   FOR v_run IN
-    WITH seen AS (
-      SELECT e.id, e.track_start_time AS from_time, e.track_end_time AS to_time, e.quality, e.visit_id,
-        business_day(e.track_start_time, v_zone, v_boundary) AS day,
+    WITH days AS MATERIALIZED (
+      SELECT day, business_day_start(p_tenant, p_site, day) AS starts,
+        business_day_start(p_tenant, p_site, day + 1) AS ends
+      FROM (SELECT v_first_day + i AS day FROM generate_series(0, v_last_day - v_first_day) AS i) AS each
+    ),
+    seen AS (
+      SELECT e.id, e.camera_id, e.track_start_time AS from_time, e.track_end_time AS to_time, e.quality, e.visit_id,
+        days.day,
         coalesce(rule.visit_gap_seconds, 1800) AS gap_seconds,
         coalesce(rule.min_dwell_seconds, 10) AS min_dwell_seconds
-      FROM face_events e
+      FROM days JOIN face_events e ON e.track_start_time >= days.starts AND e.track_start_time < days.ends
       LEFT JOIN LATERAL (
         -- In force at the sighting's start: the latest rule by then, or the earliest of all.
         SELECT r.visit_gap_seconds, r.min_dwell_seconds FROM site_rules r
@@ -1746,7 +1818,6 @@ BEGIN
         LIMIT 1
       ) AS rule ON true
       WHERE e.tenant_id = p_tenant AND e.customer_id = p_customer AND e.site_id = p_site AND e.counts
-        AND e.track_start_time >= v_lo AND e.track_start_time < v_hi
     ),
     numbered AS (
       SELECT parted.*, count(*) FILTER (WHERE parts) OVER (ORDER BY from_time, id) AS run
@@ -1759,9 +1830,12 @@ BEGIN
       ) AS parted
     ),
     runs AS (
-      SELECT run, min(from_time) AS from_time, max(to_time) AS to_time, count(*)::integer AS sightings,
+      SELECT run, min(day) AS local_date, min(from_time) AS from_time, max(to_time) AS to_time,
+        count(*)::integer AS sightings,
         (array_agg(id ORDER BY from_time, id))[1] AS first_event_id,
         (array_agg(id ORDER BY quality DESC, from_time, id))[1] AS best_event_id,
+        (array_agg(camera_id ORDER BY from_time, id))[1] AS first_camera_id,
+        (array_agg(camera_id ORDER BY to_time DESC, from_time DESC, id DESC))[1] AS last_camera_id,
         (array_agg(min_dwell_seconds ORDER BY from_time, id))[1] AS min_dwell_seconds,
         array_agg(id) AS event_ids, array_agg(DISTINCT visit_id) AS visit_ids
       FROM numbered GROUP BY run
@@ -1779,11 +1853,10 @@ BEGIN
           WHERE e.tenant_id = p_tenant AND e.visit_id = v.id AND e.customer_id = v.customer_id AND e.counts
         )) AS taken
       FROM former f JOIN visits v ON v.tenant_id = p_tenant AND v.id = f.id
-      WHERE v.state = 'LIVE' OR (v.state = 'REMOVED' AND v.customer_id <> p_customer)
+      WHERE v.state = 'LIVE' OR (v.state = 'RETRACTED' AND v.customer_id <> p_customer)
       GROUP BY f.run
     )
     SELECT runs.*, heirlooms.own, heirlooms.taken,
-      (runs.from_time AT TIME ZONE v_zone)::date AS local_date,
       CASE WHEN sightings > 1 OR to_time - from_time > make_interval(secs => min_dwell_seconds)
         THEN extract(epoch FROM to_time - from_time)::integer END AS dwell_seconds
     FROM runs LEFT JOIN heirlooms USING (run) ORDER BY run
@@ -1791,24 +1864,25 @@ BEGIN
     IF v_run.own IS NULL THEN
       v_id := uuid_v7(clock_timestamp());
       INSERT INTO visits (tenant_id, id, customer_id, site_id, local_date, start_time, end_time, sighting_count,
-        dwell_seconds, first_event_id, best_event_id)
+        dwell_seconds, first_event_id, best_event_id, first_camera_id, last_camera_id)
       VALUES (p_tenant, v_id, p_customer, p_site, v_run.local_date, v_run.from_time, v_run.to_time, v_run.sightings,
-        v_run.dwell_seconds, v_run.first_event_id, v_run.best_event_id);
-      kind := 'STARTED';
+        v_run.dwell_seconds, v_run.first_event_id, v_run.best_event_id, v_run.first_camera_id, v_run.last_camera_id);
+      kind := 'CREATED';
     ELSE
       v_id := v_run.own[1];
-      -- Its former day is marked before it is forgotten.
+      -- Its day may change with a rule: the former one is marked before it is forgotten.
       INSERT INTO dirty_days (tenant_id, site_id, local_date)
         SELECT p_tenant, p_site, v.local_date FROM visits v
         WHERE v.tenant_id = p_tenant AND v.id = v_id AND v.local_date <> v_run.local_date;
       UPDATE visits v SET (local_date, start_time, end_time, sighting_count, dwell_seconds, first_event_id,
-          best_event_id, update_time)
+          best_event_id, first_camera_id, last_camera_id, update_time)
         = (v_run.local_date, v_run.from_time, v_run.to_time, v_run.sightings, v_run.dwell_seconds,
-          v_run.first_event_id, v_run.best_event_id, now())
+          v_run.first_event_id, v_run.best_event_id, v_run.first_camera_id, v_run.last_camera_id, now())
       WHERE v.tenant_id = p_tenant AND v.id = v_id
-        AND (v.start_time, v.end_time, v.sighting_count, v.dwell_seconds, v.first_event_id, v.best_event_id)
-          IS DISTINCT FROM (v_run.from_time, v_run.to_time, v_run.sightings, v_run.dwell_seconds,
-            v_run.first_event_id, v_run.best_event_id);
+        AND (v.local_date, v.start_time, v.end_time, v.sighting_count, v.dwell_seconds, v.first_event_id,
+            v.best_event_id, v.last_camera_id)
+          IS DISTINCT FROM (v_run.local_date, v_run.from_time, v_run.to_time, v_run.sightings, v_run.dwell_seconds,
+            v_run.first_event_id, v_run.best_event_id, v_run.last_camera_id);
       kind := CASE WHEN FOUND THEN 'UPDATED' END;
     END IF;
     v_kept := v_kept || v_id;
@@ -1831,7 +1905,7 @@ BEGIN
       WHERE v.tenant_id = p_tenant AND v.id = ANY (v_run.own[2:] || v_run.taken)
       RETURNING v.id, v.site_id, v.start_time, v.end_time, v.local_date
     LOOP
-      kind := 'SUPERSEDED';
+      kind := 'REMOVED';
       INSERT INTO visit_feed (tenant_id, visit_id, site_id, kind) VALUES (p_tenant, v_dead.id, v_dead.site_id, kind);
       INSERT INTO dirty_days (tenant_id, site_id, local_date) VALUES (p_tenant, v_dead.site_id, v_dead.local_date);
       visit_id := v_dead.id;
@@ -1843,9 +1917,10 @@ BEGIN
   END LOOP;
 
   FOR v_dead IN
-    UPDATE visits v SET state = 'REMOVED', update_time = now()
+    UPDATE visits v SET state = 'RETRACTED', update_time = now()
     WHERE v.tenant_id = p_tenant AND v.customer_id = p_customer AND v.site_id = p_site AND v.state = 'LIVE'
-      AND v.start_time >= v_lo AND v.start_time < v_hi AND v.id <> ALL (v_kept)
+      AND v.start_time >= business_day_start(p_tenant, p_site, v_first_day)
+      AND v.start_time < business_day_start(p_tenant, p_site, v_last_day + 1) AND v.id <> ALL (v_kept)
     RETURNING v.id, v.start_time, v.end_time, v.local_date
   LOOP
     kind := 'REMOVED';
@@ -2485,13 +2560,13 @@ GRANT UPDATE ON audit_anchors TO svc_reports;
 
 GRANT DELETE ON audit_anchors TO svc_reports;
 
-GRANT INSERT (tenant_id, id, act_time, service, actor_kind, actor_id, actor_role, action, target_kind, target_id, request_id, details, xid) ON audit_entries TO svc_registry;
+GRANT INSERT (tenant_id, id, act_time, service, actor_kind, actor_id, actor_role, action, target_kind, target_id, site_id, outcome, error_reason, reason, request_id, remote_address, details, xid) ON audit_entries TO svc_registry;
 
-GRANT INSERT (tenant_id, id, act_time, service, actor_kind, actor_id, actor_role, action, target_kind, target_id, request_id, details, xid) ON audit_entries TO svc_ingest;
+GRANT INSERT (tenant_id, id, act_time, service, actor_kind, actor_id, actor_role, action, target_kind, target_id, site_id, outcome, error_reason, reason, request_id, remote_address, details, xid) ON audit_entries TO svc_ingest;
 
-GRANT INSERT (tenant_id, id, act_time, service, actor_kind, actor_id, actor_role, action, target_kind, target_id, request_id, details, xid) ON audit_entries TO svc_identity;
+GRANT INSERT (tenant_id, id, act_time, service, actor_kind, actor_id, actor_role, action, target_kind, target_id, site_id, outcome, error_reason, reason, request_id, remote_address, details, xid) ON audit_entries TO svc_identity;
 
-GRANT INSERT (tenant_id, id, act_time, service, actor_kind, actor_id, actor_role, action, target_kind, target_id, request_id, details, xid) ON audit_entries TO svc_reports;
+GRANT INSERT (tenant_id, id, act_time, service, actor_kind, actor_id, actor_role, action, target_kind, target_id, site_id, outcome, error_reason, reason, request_id, remote_address, details, xid) ON audit_entries TO svc_reports;
 
 GRANT SELECT ON audit_entries TO svc_reports;
 
@@ -2815,6 +2890,8 @@ GRANT SELECT (tenant_id, id, site_id, any_site, state, delete_time) ON workers T
 
 GRANT SELECT ON lease_epochs TO svc_ingest;
 
+GRANT SELECT (tenant_id, id, staff_id, image_id, object_key, content_type, create_time) ON staff_faces TO svc_ingest;
+
 GRANT SELECT ON identity_acts TO svc_ingest;
 
 GRANT SELECT ON registry_acts TO svc_ingest;
@@ -2869,7 +2946,7 @@ GRANT SELECT ON face_images TO svc_reports;
 
 GRANT SELECT ON customers TO svc_reports;
 
-GRANT SELECT (tenant_id, id, display_name, enrol_time, delete_time) ON staff TO svc_reports;
+GRANT SELECT (tenant_id, id, display_name, effective_time, suspended, delete_time) ON staff TO svc_reports;
 
 GRANT SELECT ON match_decisions TO svc_reports;
 
@@ -2903,13 +2980,13 @@ REVOKE EXECUTE ON FUNCTION ensure_face_event_partitions(integer) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION ensure_face_event_partitions(integer) TO svc_ingest;
 
-REVOKE EXECUTE ON FUNCTION business_day(timestamp with time zone, text, integer) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION business_day(uuid, uuid, timestamp with time zone) FROM PUBLIC;
 
-GRANT EXECUTE ON FUNCTION business_day(timestamp with time zone, text, integer) TO svc_ingest, svc_reports;
+GRANT EXECUTE ON FUNCTION business_day(uuid, uuid, timestamp with time zone) TO svc_ingest, svc_reports;
 
-REVOKE EXECUTE ON FUNCTION business_day_start(date, text, integer) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION business_day_start(uuid, uuid, date) FROM PUBLIC;
 
-GRANT EXECUTE ON FUNCTION business_day_start(date, text, integer) TO svc_ingest, svc_reports;
+GRANT EXECUTE ON FUNCTION business_day_start(uuid, uuid, date) TO svc_ingest, svc_reports;
 
 REVOKE EXECUTE ON FUNCTION uuid_v7(timestamp with time zone) FROM PUBLIC;
 
