@@ -80,7 +80,7 @@ class DemoDetector:
 
     def __init__(self) -> None:
         """Needs no weights."""
-        self._codes = cv2.aruco.ArucoDetector(_CODES)
+        self._codes = _reader()
 
     def detect(self, image: Image) -> list[Detection]:
         """See `Detector.detect`. Raises `NotADemoFilm`."""
@@ -111,7 +111,7 @@ class DemoEmbedder:
 
     def __init__(self) -> None:
         """Needs no weights."""
-        self._codes = cv2.aruco.ArucoDetector(_CODES)
+        self._codes = _reader()
 
     @property
     def space(self) -> str:
@@ -149,13 +149,24 @@ def picture_of_code(number: int, side: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.aruco.generateImageMarker(_CODES, number, side), np.uint8)
 
 
+def _reader() -> cv2.aruco.ArucoDetector:
+    parameters = cv2.aruco.DetectorParameters()
+    # A code's own outline and that of the white card around it are candidates a fifth of a side apart. OpenCV's default
+    # takes the two for one and then may keep the card, which says nothing.
+    parameters.minMarkerDistanceRate = 0.05
+    return cv2.aruco.ArucoDetector(_CODES, parameters)
+
+
 def _read(codes: cv2.aruco.ArucoDetector, image: Image) -> list[_Code]:
     corners, numbers, _ = codes.detectMarkers(image)
     # OpenCV answers None, not an empty array, when it reads no code.
     found = [int(number) for number in np.asarray(numbers).reshape(-1)] if corners else []
-    return [
-        _Code(number, np.asarray(quad, np.float32).reshape(4, 2)) for number, quad in zip(found, corners, strict=True)
-    ]
+    # By number: nobody wears two codes, and one code may be found twice, by its outer and its inner edge.
+    read = {
+        number: _Code(number, np.asarray(quad, np.float32).reshape(4, 2))
+        for number, quad in zip(found, corners, strict=True)
+    }
+    return list(read.values())
 
 
 def _in_its_corner(code: _Code, width: int, height: int) -> bool:
