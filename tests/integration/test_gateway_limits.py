@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import httpx
@@ -17,7 +18,7 @@ MAX_BODY = 64 * 1024
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    limits = {
+    limits: dict[str, Any] = {
         "tenant_requests_per_second": 1,
         "tenant_burst": BURST,
         "address_requests_per_second": 1,

@@ -6,6 +6,7 @@ the services do for what a later version has, but for the few RPCs that a test g
 
 from __future__ import annotations
 
+import importlib
 import socket
 import ssl
 import subprocess
@@ -27,7 +28,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
-from gateway.contract import PACKAGES
+from gateway.contract import PACKAGES, services_of
 from gateway.render import command, write
 from gateway.settings import GatewaySettings
 from tests.support.certificates import Authority, Certificate
@@ -157,8 +158,8 @@ def stand_in(mesh: Mesh, package: str, authority: Authority, certificate: Certif
     servicer = health.HealthServicer()
     servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    names = {path.split("/")[1] for path in methods()} if package == "registry" else set()
-    reflection.enable_server_reflection([*sorted(names), reflection.SERVICE_NAME], server)
+    if package == "registry":
+        reflection.enable_server_reflection([*_reflected(), reflection.SERVICE_NAME], server)
     credentials = grpc.ssl_server_credentials(
         [(certificate.key.read_bytes(), certificate.cert.read_bytes())],
         root_certificates=authority.cert.read_bytes(),
@@ -170,6 +171,15 @@ def stand_in(mesh: Mesh, package: str, authority: Authority, certificate: Certif
         yield bound
     finally:
         server.stop(0).wait()
+
+
+def _reflected() -> list[str]:
+    """All services that the gateway routes; reflection answers out of the modules that are imported."""
+    descriptors = DESCRIPTORS.read_bytes()
+    for file in descriptor_pb2.FileDescriptorSet.FromString(descriptors).file:
+        if file.package.startswith("footfall."):
+            importlib.import_module(file.name.removesuffix(".proto").replace("/", ".") + "_pb2")
+    return [service.full_name for service in services_of(descriptors)]
 
 
 @dataclass(frozen=True)
@@ -189,9 +199,13 @@ class Gateway:
     settings: GatewaySettings
     mesh: Mesh
     key: SigningKey
-    ca: Path
+    authority: Authority
     process: subprocess.Popen[bytes]
-    targets: dict[str, str]
+
+    @property
+    def ca(self) -> Path:
+        """Whom its clients trust."""
+        return self.authority.cert
 
     @property
     def url(self) -> str:
@@ -227,6 +241,11 @@ class Gateway:
         """Ask Envoy itself."""
         return httpx.get(f"http://127.0.0.1:{self.settings.admin_port}{path}")
 
+    def drain(self) -> None:
+        """Tell Envoy to end gracefully."""
+        for order in ("healthcheck/fail", "drain_listeners?graceful&skip_exit"):
+            httpx.post(f"http://127.0.0.1:{self.settings.admin_port}/{order}")
+
     def access_log(self) -> list[str]:
         """The lines written so far; Envoy is told to write them out now."""
         httpx.post(f"http://127.0.0.1:{self.settings.admin_port}/reopen_logs")
@@ -234,11 +253,18 @@ class Gateway:
 
     def is_ready(self) -> bool:
         """Whether all services are found alive."""
+        return self._answers("/readyz")
+
+    def listens(self) -> bool:
+        """Whether it takes requests."""
+        return self._answers("/healthz")
+
+    def _answers(self, path: str) -> bool:
         if self.process.poll() is not None:
-            raise AssertionError(f"envoy ended: see {self.settings.state / 'envoy.log'}")
+            raise AssertionError(f"envoy ended: {(self.settings.state / 'envoy.log').read_text()}")
         try:
             with self.client() as client:
-                return client.get("/readyz").status_code == 200
+                return client.get(path).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -256,8 +282,17 @@ def _trust(ca: Path) -> ssl.SSLContext:
 
 
 @contextmanager
-def running_gateway(folder: Path, *, jwks: Answer | None = None, **changes: Any) -> Iterator[Gateway]:
-    """Envoy and four stand-ins for the length of the block; ``changes`` are settings, ``jwks`` answers for the keys."""
+def running_gateway(
+    folder: Path, *, jwks: Answer | None = None, wait: bool = True, **changes: Any
+) -> Iterator[Gateway]:
+    """Envoy and four stand-ins for the length of the block.
+
+    Args:
+        folder: for its files.
+        jwks: answers for the public keys, instead of ``Mesh.jwks``.
+        wait: until it is ready; else until it listens.
+        changes: settings. A service that is named here has no stand-in.
+    """
     authority = Authority(folder)
     peers = {name: authority.issue(name) for name in ("gateway", *(f"svc-{package}" for package in PACKAGES))}
     mesh = Mesh(keys=[SigningKey("first")])
@@ -266,6 +301,7 @@ def running_gateway(folder: Path, *, jwks: Answer | None = None, **changes: Any)
         targets = {
             package: f"127.0.0.1:{stack.enter_context(stand_in(mesh, package, authority, peers[f'svc-{package}']))}"
             for package in PACKAGES
+            if package not in changes
         }
         values: dict[str, Any] = {
             "host": "127.0.0.1",
@@ -290,8 +326,9 @@ def running_gateway(folder: Path, *, jwks: Answer | None = None, **changes: Any)
         log = stack.enter_context((settings.state / "envoy.log").open("wb"))
         process = subprocess.Popen(command(config), stdout=log, stderr=subprocess.STDOUT)
         try:
-            gateway = Gateway(settings, mesh, mesh.keys[0], authority.cert, process, targets)
-            eventually(gateway.is_ready, f"the gateway is ready ({settings.state / 'envoy.log'})")
+            gateway = Gateway(settings, mesh, mesh.keys[0], authority, process)
+            started = gateway.is_ready if wait else gateway.listens
+            eventually(started, f"the gateway has started ({settings.state / 'envoy.log'})")
             yield gateway
         finally:
             process.kill()
