@@ -11,6 +11,7 @@ import grpc
 import pytest
 from footfall.ingest.v1 import feed_pb2
 from footfall.reports.v1 import visit_pb2
+from grpc_health.v1 import health_pb2
 
 from gateway.contract import MESH_ONLY_SERVICES, services_of
 from tests.support.gateway import DESCRIPTORS, ROOT, Gateway, running_gateway
@@ -96,3 +97,12 @@ def test_without_a_token_it_is_unauthenticated(gateway: Gateway, protocol: str) 
     result = curl(gateway, "--schema", SCHEMA, "--protocol", protocol, "-d", "{}", url, token=None)
 
     assert json.loads(result.stderr)["code"] == "unauthenticated"
+
+
+def test_health_needs_no_token(gateway: Gateway) -> None:
+    request = health_pb2.HealthCheckRequest().SerializeToString()
+
+    outcome = gateway.call("/grpc.health.v1.Health/Check", request)
+
+    answer = health_pb2.HealthCheckResponse.FromString(outcome.messages[0])
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING

@@ -17,6 +17,8 @@ ISSUE_TOKEN = "/footfall.registry.v1.AuthService/IssueToken"
 Credential = Callable[[SigningKey], str]
 UNACCEPTABLE: dict[str, tuple[Credential, str]] = {
     "malformed": (lambda _: "not-a-token", "TOKEN_INVALID"),
+    "not signed": (lambda key: key.token(algorithm="none"), "TOKEN_INVALID"),
+    "signed with our public key as a secret": (lambda key: key.token(algorithm="HS256"), "TOKEN_INVALID"),
     "signed by somebody else under our key's name": (lambda key: SigningKey(key.kid).token(), "TOKEN_INVALID"),
     "signed with an unknown key": (lambda _: SigningKey("unknown").token(), "TOKEN_INVALID"),
     "expired": (lambda key: key.token(lifetime_seconds=-60), "TOKEN_EXPIRED"),
