@@ -1,0 +1,95 @@
+"""MatchService on the wire."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any, Final
+from uuid import UUID
+
+import numpy as np
+from footfall.identity.v1 import match_pb2, match_pb2_grpc
+from footfall.type.v1 import embedding_pb2, problem_pb2
+
+from mesh.auth import current_caller
+from mesh.errors import FieldViolation, InvalidField, MeshError
+from mesh.ids import EventId, SiteId
+from svc_identity.matching.domain import Candidate, Decision, Face, Person, PersonKind, Verdict
+from svc_identity.matching.service import Matching, Query, UnknownSpaceError
+from svc_identity.vectors.port import BadVectorError, Vector, checked
+
+_FORBIDDEN: Final = problem_pb2.Problem(
+    reason=problem_pb2.ERROR_REASON_PERSON_ERASED, message="this face must not be matched"
+)
+
+
+class MatchServicer(match_pb2_grpc.MatchServiceServicer):
+    """Turns batches into queries, and decisions into messages."""
+
+    def __init__(self, matching: Matching) -> None:
+        self._matching = matching
+
+    async def MatchFaces(self, request: match_pb2.MatchFacesRequest, context: Any) -> match_pb2.MatchFacesResponse:
+        queries = [_query(position, face) for position, face in enumerate(request.faces)]
+        if len({query.face.event_id for query in queries}) < len(queries):
+            raise InvalidField("faces", "each event id once")
+        try:
+            decisions = await self._matching.match(current_caller().tenant, queries)
+        except UnknownSpaceError as error:
+            raise MeshError(
+                problem_pb2.ERROR_REASON_EMBEDDING_SPACE_UNKNOWN,
+                str(error),
+                violations=[FieldViolation(f"faces[{error.position}].embedding.space", "is not used here")],
+            ) from error
+        return match_pb2.MatchFacesResponse(decisions=[decision_message(decision) for decision in decisions])
+
+
+def _query(position: int, face: match_pb2.FaceQuery) -> Query:
+    return Query(
+        face=Face(EventId(UUID(face.event_id)), SiteId(UUID(face.site_id)), face.quality),
+        capture_time=face.capture_time.ToDatetime(tzinfo=UTC),
+        space=face.embedding.space,
+        vector=vector_of(face.embedding, f"faces[{position}].embedding.vector"),
+        staff_hint=UUID(face.staff_hint_id) if face.HasField("staff_hint_id") else None,
+    )
+
+
+def vector_of(embedding: embedding_pb2.Embedding, field: str) -> Vector:
+    """The vector (512,) of an embedding; ``InvalidField`` naming ``field`` when it is not finite or not of length 1."""
+    try:
+        vector: Vector = checked(np.frombuffer(embedding.vector, dtype="<f4")[np.newaxis, :])[0]
+    except (BadVectorError, ValueError) as error:
+        raise InvalidField(field, str(error)) from error
+    return vector
+
+
+def decision_message(decision: Decision) -> match_pb2.MatchDecision:
+    """A decision on the wire."""
+    message = match_pb2.MatchDecision(
+        event_id=str(decision.event_id),
+        verdict=match_pb2.MatchDecision.Verdict.Value(f"VERDICT_{decision.verdict.value}"),
+        reason=match_pb2.MatchDecision.Reason.Value(f"REASON_{decision.reason.value}"),
+        threshold=decision.threshold,
+        candidates=[_candidate_message(candidate) for candidate in decision.candidates],
+        problem=_FORBIDDEN if decision.verdict is Verdict.REJECTED else None,
+        **_person_field(decision.person),
+    )
+    if decision.embedding_id is not None:
+        message.embedding_id = str(decision.embedding_id)
+    if decision.similarity is not None:
+        message.similarity = decision.similarity
+    return message
+
+
+def _candidate_message(candidate: Candidate) -> match_pb2.Candidate:
+    return match_pb2.Candidate(
+        similarity=candidate.similarity,
+        embedding_id=str(candidate.embedding_id),
+        **_person_field(candidate.person),
+    )
+
+
+def _person_field(person: Person | None) -> dict[str, Any]:
+    """The one field of the oneof that names a person."""
+    if person is None:
+        return {}
+    return {"staff_id" if person.kind is PersonKind.STAFF else "customer_id": str(person.id)}
