@@ -1,0 +1,1 @@
+"""Faces in: judged, matched, written and folded into visits, each once."""

@@ -1,0 +1,1 @@
+"""Visits and pictures out: the live feed, and addresses of images."""
