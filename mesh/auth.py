@@ -16,9 +16,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from uuid import UUID
 
 import jwt
@@ -33,6 +33,9 @@ from mesh.clock import Clock
 from mesh.database import Database
 from mesh.errors import MeshError, PermissionDenied, Unauthenticated
 from mesh.ids import SYSTEM_TENANT_ID, CameraId, SiteId, TenantId, WorkerId
+
+if TYPE_CHECKING:
+    from mesh.streams import OpenStream
 
 ALGORITHM: Final = "RS256"
 CACHE_SECONDS: Final = 60.0  # a verified token is believed so long without verifying it again
@@ -93,7 +96,7 @@ class Caller:
     camera_ids: frozenset[CameraId] | None = None
     family: str = ""
     request_id: str = ""
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     expire_time: datetime | None = None
 
     @property
@@ -156,6 +159,7 @@ class CallerCell:
     """Where the RPC at hand keeps its caller: one box, so that a Reauth is seen by every task of the RPC."""
 
     caller: Caller
+    stream: OpenStream | None = None
     reauthenticate: Callable[[str], Awaitable[Caller]] | None = None
 
 

@@ -23,17 +23,20 @@ class OpenStream:
         cell: its caller, as of the last Reauth.
         task: in which its handler runs.
         verdict: why it is being ended; None while it is not.
+        writing: a message is on its way out, and no status can be sent before it is.
     """
 
     cell: CallerCell
     task: asyncio.Task[object]
     verdict: MeshError | None = None
+    writing: bool = False
 
     def end(self, error: MeshError) -> None:
-        """Cancels the handler; the auth interceptor turns that into `error`."""
+        """Cancels the handler (after the write at hand); the auth interceptor turns that into `error`."""
         if self.verdict is None:
             self.verdict = error
-            self.task.cancel()
+            if not self.writing:
+                self.task.cancel()
 
 
 class OpenStreams:

@@ -12,7 +12,7 @@ from footfall.type.v1 import problem_pb2
 
 from mesh import telemetry
 from mesh.access import FRONT, OPERATOR, Policy, Rule, TenantFrom
-from mesh.auth import Caller, CallerCell, Revocations, TokenVerifier, enter, with_claims
+from mesh.auth import Caller, CallerCell, Revocations, TokenVerifier, current_cell, enter, with_claims
 from mesh.errors import MeshError, PermissionDenied, Unauthenticated
 from mesh.interceptors.base import Interceptor, Rpc, refuse
 from mesh.interceptors.errors import understood
@@ -41,6 +41,14 @@ def rule_of(policy: Policy, method: str) -> Rule:
     if rule is None:
         raise PermissionDenied("nobody may call this", reason=problem_pb2.ERROR_REASON_PEER_NOT_ALLOWED)
     return rule
+
+
+class _EndedError(Exception):
+    """The stream was ended while it was writing."""
+
+    def __init__(self, verdict: MeshError) -> None:
+        super().__init__()
+        self.verdict = verdict
 
 
 class Auth(Interceptor):
@@ -73,16 +81,28 @@ class Auth(Interceptor):
             yield
             return
         cell.reauthenticate = lambda token: self._prolong(cell, token)
-        stream = self._streams.add(cell)
+        cell.stream = stream = self._streams.add(cell)
         try:
             yield
-        except (asyncio.CancelledError, GeneratorExit):
+        except _EndedError as ended:
+            await refuse(rpc.context, ended.verdict)
+        except asyncio.CancelledError:
             if stream.verdict is None:
-                raise
+                raise  # the client went
             stream.task.uncancel()
             await refuse(rpc.context, stream.verdict)
         finally:
             self._streams.remove(stream)
+
+    def sending(self, rpc: Rpc) -> None:  # noqa: ARG002
+        if (stream := current_cell().stream) is not None:
+            stream.writing = True
+
+    def sent(self, rpc: Rpc) -> None:  # noqa: ARG002
+        if (stream := current_cell().stream) is not None:
+            stream.writing = False
+            if stream.verdict is not None:
+                raise _EndedError(stream.verdict)
 
     async def _caller(self, rpc: Rpc) -> Caller:
         rule = rule_of(self._policy, rpc.method)

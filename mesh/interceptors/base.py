@@ -63,6 +63,12 @@ class Interceptor(grpc.aio.ServerInterceptor):
     def receive(self, rpc: Rpc, message: Any) -> None:
         """Sees each request message before the handler does; may raise."""
 
+    def sending(self, rpc: Rpc) -> None:
+        """A response message of a stream goes out."""
+
+    def sent(self, rpc: Rpc) -> None:
+        """It is out, and the handler goes on; may raise."""
+
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
@@ -123,7 +129,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
                     return
                 async with aclosing(answer):
                     async for message in answer:
+                        self.sending(rpc)
                         yield message
+                        self.sent(rpc)
 
         return behaviour
 

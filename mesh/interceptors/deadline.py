@@ -24,7 +24,7 @@ class Deadline(Interceptor):
 
     @asynccontextmanager
     async def around(self, rpc: Rpc) -> AsyncIterator[None]:
-        left = rpc.context.time_remaining()
+        left = _time_left(rpc)
         if rpc.streaming:
             deadline.set_remaining(left)
             yield
@@ -38,11 +38,11 @@ class Deadline(Interceptor):
             async with asyncio.timeout(budget) as scope:
                 yield
         except TimeoutError:
-            if not expired(scope):
+            if not scope.expired():
                 raise  # the handler's own
             await refuse(rpc.context, DeadlineTooShort("the time was over; nothing was done"))
 
 
-def expired(scope: asyncio.Timeout) -> bool:
-    """Whether it was this timeout that rang. (mypy takes `scope.expired()` for constant.)"""
-    return scope.expired()
+def _time_left(rpc: Rpc) -> float | None:
+    """Seconds; None when the client set no deadline (which gRPC's own types forget)."""
+    return rpc.context.time_remaining()
