@@ -17,6 +17,7 @@ from rich.table import Table
 from mesh.clock import SystemClock
 from stack import admin, control, doctor, logs, ports, state
 from stack.control import ControlError, Status
+from stack.demo import house
 from stack.doctor import Level
 from stack.home import DEFAULT, Home
 from stack.oneshot import OneShotError
@@ -33,7 +34,7 @@ EXIT_NOT_RUNNING = 3  # as `systemctl status` says it
 
 EXPECTED = (
     *(RefusedError, AlreadyRunningError, StartError, ControlError, OneShotError, PostgresError, UnsafeSecretsError),
-    *(ValueError, OSError),
+    *(house.NotADemoError, ValueError, OSError),
 )
 """What a person can do something about: told in a sentence, without a traceback."""
 
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
 
     up = _command(commands, "up", run_up, "start the mesh and stay; Ctrl-C stops it")
     _placed(up)
+    _with_database(up)
     up.add_argument("--detach", action="store_true", help="return when everything serves; `down` stops it")
     up.add_argument(
         "--listen", default=ports.LOOPBACK, metavar="ADDRESS", help="where the gateway listens; 0.0.0.0 for the network"
@@ -70,6 +72,11 @@ def parser() -> argparse.ArgumentParser:
 
     check = _command(commands, "doctor", run_doctor, "what could keep the mesh from running, and the remedy")
     _placed(check)
+    _with_database(check)
+
+    demo = _command(commands, "demo", run_demo, "the whole mesh, watching films whose truth is known")
+    _placed(demo, home=house.DEFAULT)
+    demo.add_argument("--once", action="store_true", help="end after the table: exit 0 only if the counts are right")
     return top
 
 
@@ -84,14 +91,14 @@ def _command(
     return made
 
 
-def _homed(command: argparse.ArgumentParser) -> None:
+def _homed(command: argparse.ArgumentParser, home: Path = DEFAULT) -> None:
     command.add_argument(
-        "--home", type=Path, default=DEFAULT, metavar="FOLDER", help="where the mesh keeps everything (%(default)s)"
+        "--home", type=Path, default=home, metavar="FOLDER", help="where the mesh keeps everything (%(default)s)"
     )
 
 
-def _placed(command: argparse.ArgumentParser) -> None:
-    _homed(command)
+def _placed(command: argparse.ArgumentParser, home: Path = DEFAULT) -> None:
+    _homed(command, home)
     command.add_argument(
         "--port-base",
         type=int,
@@ -99,6 +106,9 @@ def _placed(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="shifts every port; the gateway is N+43 (%(default)s)",
     )
+
+
+def _with_database(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--database-url",
         metavar="URL",
@@ -113,7 +123,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
     return Options(
         home=Home.at(arguments.home),
         ports=Ports(arguments.port_base),
-        database_url=arguments.database_url,
+        database_url=getattr(arguments, "database_url", None),
         listen=getattr(arguments, "listen", ports.LOOPBACK),
         start_seconds=getattr(arguments, "start_seconds", 120.0),
     )
@@ -262,6 +272,16 @@ def run_doctor(arguments: argparse.Namespace) -> int:
         if found.level is not Level.OK and found.remedy:
             console.print(f"                  [dim]→ {escape(found.remedy)}[/]")
     return EXIT_FAILED if doctor.failures(findings) else 0
+
+
+def run_demo(arguments: argparse.Namespace) -> int:
+    """Exit 1 when the counts are not those of the films."""
+    from stack.demo import run  # noqa: PLC0415 - as for `up`
+
+    try:
+        return asyncio.run(run.play(options_of(arguments), Console(highlight=False), once=arguments.once))
+    except run.DemoError as error:
+        raise ControlError(str(error)) from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -151,21 +151,20 @@ def down(home: Home, *, seconds: float = STOP_SECONDS) -> bool:
     """Stops the mesh of this home; False when none runs. Raises ControlError when it had to be killed."""
     record = state.living(home)
     supervisor = state.process(record.pid, record.process_start) if record else None
-    if supervisor is None:
+    if record is None or supervisor is None:
         return False
     supervisor.send_signal(signal.SIGTERM)
-    if not _ended(supervisor, seconds):
+    if not _ended(record, seconds):
         supervisor.kill()
-        _ended(supervisor, seconds)
+        _ended(record, seconds)
         raise ControlError(f"it did not stop within {seconds:.0f} s, and was killed with all its children")
     return True
 
 
-def _ended(process: psutil.Process, seconds: float) -> bool:
+def _ended(record: MeshRecord, seconds: float) -> bool:
     """Waits for the end. A zombie has ended, its parent just has not looked yet; psutil's own wait would go on."""
-    start = process.create_time()
     deadline = time.monotonic() + seconds
-    while state.process(process.pid, start) is not None:
+    while state.process(record.pid, record.process_start) is not None:
         if time.monotonic() > deadline:
             return False
         time.sleep(_POLL_SECONDS)

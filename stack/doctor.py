@@ -18,8 +18,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from stack import loopback, secrets, state
 from stack import ports as port_rules
-from stack import secrets, state
 from stack.home import Home
 from stack.ports import Ports
 
@@ -106,6 +106,14 @@ def ports(subject: Subject) -> Iterable[Finding]:
     if not taken:
         lowest, highest = min(wanted.values()), max(wanted.values())
         yield Finding("ports", Level.OK, f"{len(wanted)} ports between {lowest} and {highest} are free")
+
+
+def loopback_interface(subject: Subject) -> Iterable[Finding]:  # noqa: ARG001
+    """The children talk over it. `up` switches it on where it may."""
+    if loopback.is_up():
+        yield Finding("loopback", Level.OK, f"{loopback.NAME} is up")
+    else:
+        yield Finding("loopback", Level.FAIL, f"{loopback.NAME} is down", loopback.REMEDY)
 
 
 def disk(subject: Subject) -> Iterable[Finding]:
@@ -200,11 +208,12 @@ def clock(subject: Subject) -> Iterable[Finding]:  # noqa: ARG001
         yield Finding("clock", Level.OK, f"{now:%Y-%m-%d %H:%M} UTC")
 
 
-CHEAP: Sequence[Check] = (python_version, disk, ports, secret_files, clock, models)
+CHEAP: Sequence[Check] = (python_version, loopback_interface, disk, ports, secret_files, clock, models)
 THOROUGH: Sequence[Check] = (
     python_version,
     node_version,
     envoy,
+    loopback_interface,
     disk,
     ports,
     secret_files,

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from mesh.clock import Clock, SystemClock
-from stack import doctor, state
+from stack import doctor, loopback, state
 from stack.children import Child, Node
 from stack.home import Home
 from stack.ports import LOOPBACK, Ports
@@ -142,6 +142,7 @@ async def running(
     """
     options.home.make()
     with state.Lock(options.home):
+        loopback.switch_on()
         failures = doctor.failures(doctor.examine(options.subject(), doctor.CHEAP))
         if failures:
             raise RefusedError(failures)
@@ -160,16 +161,25 @@ async def running(
                 await close()
 
 
-async def stay(
-    options: Options, compose: Composer, progress: Progress, on_up: Callable[[Mesh], None] = lambda _: None
-) -> None:
-    """Starts, and stays until SIGINT or SIGTERM; a second one ends everything at once. SIGHUP starts new agents."""
-    stop, reload = asyncio.Event(), asyncio.Event()
+def interrupted() -> asyncio.Event:
+    """Set by the first SIGINT or SIGTERM from now on; a second one ends this process and its children at once."""
+    stop = asyncio.Event()
 
     def interrupt() -> None:
         if stop.is_set():
             os._exit(128 + signal.SIGINT)  # the kernel takes the children along (stack/tether.py)
         stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, interrupt)
+    return stop
+
+
+async def stay(
+    options: Options, compose: Composer, progress: Progress, on_up: Callable[[Mesh], None] = lambda _: None
+) -> None:
+    """Starts, and stays until SIGINT or SIGTERM; a second one ends everything at once. SIGHUP starts new agents."""
+    stop, reload = interrupted(), asyncio.Event()
 
     async def live() -> None:
         async with running(options, compose, progress) as mesh:
@@ -180,10 +190,7 @@ async def stay(
                 with contextlib.suppress(StartError):  # `status` and the log show it; the others go on
                     await mesh.start_late()
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt)
-    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)
     life, stopping = asyncio.create_task(live()), asyncio.create_task(stop.wait())
     await asyncio.wait({life, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
