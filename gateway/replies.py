@@ -47,13 +47,14 @@ TOKEN_INVALID = (
     "Audiences in Jwt are not allowed",
     "Missing exp claim",
 )
-TOKEN_MESSAGES = {
+MESSAGES = {
     **dict.fromkeys(TOKEN_INVALID, (code_pb2.UNAUTHENTICATED, "TOKEN_INVALID")),
     "Jwt is missing": (code_pb2.UNAUTHENTICATED, "TOKEN_MISSING"),
     "Jwt is expired": (code_pb2.UNAUTHENTICATED, "TOKEN_EXPIRED"),
     "Jwks remote fetch is failed": (code_pb2.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE"),
+    "local_rate_limited": (code_pb2.RESOURCE_EXHAUSTED, "RATE_LIMITED"),
 }
-"""The token filter's words, which gRPC callers get as their status message, and what they mean."""
+"""The filters' words, which gRPC callers get as their status message, and what they mean."""
 
 REFUSALS = (
     Refusal(401, code_pb2.UNAUTHENTICATED, "TOKEN_MISSING", "Jwt_is_missing"),
@@ -83,8 +84,8 @@ def local_replies() -> Config:
 
 
 def error_info_table() -> str:
-    """A Lua table from the token filter's messages to ``grpc-status-details-bin``."""
-    rows = [f'  ["{message}"] = "{_details(message, *meaning)}",' for message, meaning in TOKEN_MESSAGES.items()]
+    """A Lua table from the filters' messages to ``grpc-status-details-bin``."""
+    rows = [f'  ["{message}"] = "{_details(message, *meaning)}",' for message, meaning in MESSAGES.items()]
     return "\n".join(["{", *rows, "}"])
 
 

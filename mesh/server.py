@@ -33,6 +33,7 @@ from typing import Any, Final
 import grpc
 import structlog
 import uvloop
+from google.protobuf.descriptor import ServiceDescriptor
 from footfall.type.v1 import problem_pb2
 from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -81,8 +82,8 @@ class Service:
         background: loops that run while the server does.
         on_drain: awaited when the end begins, before streams are ended: the place for a GoAway.
         on_cross_tenant: told when a system_admin looks into a tenant: the place for the audit.
-        reflected: what reflection tells beside the mounts: the registry tells of every service, because the gateway asks
-            it for all of them.
+        reflected: services that reflection names beside the mounts, their modules imported: the registry's tells of
+            every service that the gateway routes, because the gateway asks no other.
         max_receive_bytes: of one message; ingest takes 24 MiB, so that a snapshot that is too large is one event's
             problem and not its stream's.
         max_concurrent_rpcs: calls and streams at once; the rest gets RESOURCE_EXHAUSTED.
@@ -96,7 +97,7 @@ class Service:
     background: Sequence[Background] = ()
     on_drain: Sequence[Callable[[], Awaitable[None]]] = ()
     on_cross_tenant: CrossTenant | None = None
-    reflected: Sequence[ServiceDescriptor] = ()
+    reflected: Sequence[str] = ()
     max_receive_bytes: int = 4 * MIB
     max_concurrent_rpcs: int = 10_000
 
@@ -155,8 +156,8 @@ class Server:
         self._server.add_generic_rpc_handlers([generic_handler(mount) for mount in service.mounts])
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         channelz.add_channelz_servicer(self._server)
-        names = [descriptor.full_name for descriptor in (*descriptors, *service.reflected, *_INFRASTRUCTURE)]
-        reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], self._server)
+        names = [descriptor.full_name for descriptor in (*descriptors, *_INFRASTRUCTURE)]
+        reflection.enable_server_reflection([*names, *service.reflected, reflection.SERVICE_NAME], self._server)
         await self._announce(serving=False)
         self.port = self._server.add_secure_port(self._listen, self._tls.server_credentials())
         if self._metrics_listen is not None:

@@ -1,7 +1,7 @@
 -- What Envoy itself refuses, in words that gRPC clients decide by.
 --
 -- 1. connect-web ignores grpc-status on a response that is not 200: a 429 would look like UNAVAILABLE.
--- 2. A refusal of the token filter gets the ErrorInfo that a service would have sent.
+-- 2. A refusal of the token or the rate filter gets the ErrorInfo that a service would have sent.
 local INFO = __ERROR_INFO__
 
 function envoy_on_response(handle)

@@ -68,7 +68,9 @@ def test_grpc_is_told_resource_exhausted(gateway: Gateway) -> None:
     token = gateway.key.token(tenant_id=tenant(5))
     exhaust(gateway, token)
 
-    assert gateway.call(LIST_VISITS, token=token).code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    refused = gateway.call(LIST_VISITS, token=token)
+
+    assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
 
 
 def test_grpc_web_is_told_the_same_with_http_200_because_clients_read_no_other(gateway: Gateway) -> None:
