@@ -28,7 +28,8 @@ async def main(folder, boot, key):
     spool._events.lay_down_key(WrappedKey(UUID(boot), "pair", b"wrapped"), SpoolKey(bytes.fromhex(key)))
     ids, now = SystemIds(), datetime.now(UTC)
     while True:
-        event = NewEvent(EventId(ids.uuid7(now)), CameraId(UUID(int=1)), LeaseEpoch(1), now, b"face" * 500, b"p" * 20000)
+        camera, body, picture = CameraId(UUID(int=1)), b"face" * 500, b"p" * 20000
+        event = NewEvent(EventId(ids.uuid7(now)), camera, LeaseEpoch(1), now, body, picture)
         await spool.put(event)
         print(event.id, flush=True)
 
