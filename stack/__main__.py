@@ -1,4 +1,4 @@
-"""The whole mesh on one machine: `python -m stack up | down | status | logs | doctor | demo`."""
+"""The whole mesh on one machine: `python -m stack up | down | status | logs | doctor | camera | demo`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -74,6 +75,16 @@ def parser() -> argparse.ArgumentParser:
     _placed(check)
     _with_database(check)
 
+    camera = _command(commands, "camera", run_camera, "let the running mesh watch a camera from this machine")
+    _homed(camera)
+    camera.add_argument("address", help="rtsp://USER@HOST/PATH (asks for the password), http://… (MJPEG) or usb:0")
+    camera.add_argument("--name", default="Entrance", help="the camera's name (%(default)s)")
+    camera.add_argument(
+        "--role", default="entrance", choices=("entrance", "interior", "outside"), help="where it hangs (%(default)s)"
+    )
+    camera.add_argument("--site", default="My shop", help="the site's name (%(default)s); made if it is new")
+    camera.add_argument("--time-zone", default="Europe/Berlin", help="of a new site (%(default)s)")
+
     demo = _command(commands, "demo", run_demo, "the whole mesh, watching films whose truth is known")
     _placed(demo, home=house.DEFAULT)
     demo.add_argument("--once", action="store_true", help="end after the table: exit 0 only if the counts are right")
@@ -122,7 +133,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
     """Raises ValueError for a base without ports."""
     return Options(
         home=Home.at(arguments.home),
-        ports=Ports(arguments.port_base),
+        ports=Ports(getattr(arguments, "port_base", ports.DEFAULT_BASE)),
         database_url=getattr(arguments, "database_url", None),
         listen=getattr(arguments, "listen", ports.LOOPBACK),
         start_seconds=getattr(arguments, "start_seconds", 120.0),
@@ -272,6 +283,29 @@ def run_doctor(arguments: argparse.Namespace) -> int:
         if found.level is not Level.OK and found.remedy:
             console.print(f"                  [dim]→ {escape(found.remedy)}[/]")
     return EXIT_FAILED if doctor.failures(findings) else 0
+
+
+def run_camera(arguments: argparse.Namespace) -> int:
+    """Needs a mesh that runs."""
+    import grpc  # noqa: PLC0415 - as for `up`
+
+    from stack import camera, client, plan  # noqa: PLC0415
+
+    options = options_of(arguments)
+    running = state.living(options.home)
+    if running is None:
+        raise ControlError(f"nothing runs in {options.home.root}; `python -m stack up --detach` starts it")
+    around, _ = plan.surroundings(replace(options, ports=Ports(running.port_base)))
+    wanted = camera.Wanted(arguments.address, arguments.name, arguments.role, arguments.site, arguments.time_zone)
+    try:
+        desk = asyncio.run(camera.add(around, wanted))
+    except grpc.aio.AioRpcError as error:
+        raise ControlError(client.explain(error)) from error
+    control.reload(options.home)
+    print(f"{wanted.name} of {wanted.site} is being watched: {around.gateway_url}")
+    print(f"login {desk.email}, password {desk.password} (kept in {options.home.desk})")
+    print("State the lawful basis of the site in its settings, and put up the signs.")
+    return 0
 
 
 def run_demo(arguments: argparse.Namespace) -> int:

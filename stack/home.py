@@ -83,6 +83,11 @@ class Home:
         """The first login (stack/admin.py)."""
         return self.root / "admin.json"
 
+    @property
+    def desk(self) -> Path:
+        """What `python -m stack camera` made (stack/camera.py)."""
+        return self.root / "desk.json"
+
     def make(self) -> None:
         """Makes the folders that are ours, private to us. Safe to repeat. Raises OSError where that is not allowed."""
         self.root.mkdir(parents=True, exist_ok=True)

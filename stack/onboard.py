@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
+from uuid import UUID, uuid5
 
 from footfall.identity.v1 import staff_face_pb2, staff_pb2
 from footfall.registry.v1 import (
@@ -88,14 +89,16 @@ class Onboarding:
         return made.site.id
 
     async def camera(self, site_id: str, name: str, source: Source, role: str) -> str:
-        """A new camera's id; `role` is a key of CAMERA_ROLES."""
+        """A camera's id; `role` is a key of CAMERA_ROLES. The same one again within a day is not made twice."""
         wanted = camera_pb2.Camera(
             site_id=site_id,
             display_name=name,
             source=source_pb2.CameraSource(uri=source.uri, username=source.username, password=source.password),
             role=CAMERA_ROLES[role],
         )
-        made = await self.session.ask(self.gateway.cameras.CreateCamera, camera_pb2.CreateCameraRequest(camera=wanted))
+        request_id = uuid5(UUID(site_id), f"{name}\n{source.uri}")
+        request = camera_pb2.CreateCameraRequest(camera=wanted, request_id=str(request_id))
+        made = await self.session.ask(self.gateway.cameras.CreateCamera, request)
         return made.camera.id
 
     async def worker_key(self, site_id: str, name: str) -> str:

@@ -77,7 +77,7 @@ def load_or_make(home: Home) -> Secrets:
 
 def exposure(home: Home) -> str | None:
     """What is wrong with the files' modes, and the command that mends it; None when nothing is."""
-    for path in (home.secrets, home.admin):
+    for path in (home.secrets, home.admin, home.desk):
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
         except FileNotFoundError:
