@@ -29,12 +29,14 @@ def similarity(source: Landmarks, target: Landmarks) -> NDArray[np.float64]:
     discard some of only five points, and the models were trained on the plain least-squares fit.
     Raises `DegenerateLandmarks`.
     """
+    if not np.isfinite(source).all():
+        raise DegenerateLandmarks("the landmarks are not finite")
     p = source[:, 0].astype(np.float64) + 1j * source[:, 1]
     q = target[:, 0].astype(np.float64) + 1j * target[:, 1]
     spread = p - p.mean()
     energy = float(np.sum(np.abs(spread) ** 2))
-    if not np.isfinite(energy) or energy < 1e-6:
-        raise DegenerateLandmarks("the landmarks coincide or are not finite")
+    if energy < 1e-6:
+        raise DegenerateLandmarks("the landmarks coincide")
     a = complex(np.sum(np.conj(spread) * (q - q.mean())) / energy)
     b = complex(q.mean() - a * p.mean())
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]], np.float64)
