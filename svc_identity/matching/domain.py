@@ -8,7 +8,7 @@ stays undecided: it may confirm a person, never found one.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import UUID
 
@@ -74,13 +74,21 @@ class Policy:
     #: Cosine from which two faces are one person, in [-1, 1]. It belongs to the model: there is no universal value.
     threshold: float
     #: Quality in [0, 1] below which a face founds nobody and teaches nothing.
-    quality_gate: float
+    founding_quality: float
     #: A person's gallery takes a new embedding only below this similarity: closer ones teach nothing.
     teach_below: float = 0.80
     #: … and only this far above the threshold: a doubtful match must not pull a person towards somebody else.
     teach_margin: float = 0.10
     #: Embeddings that one person may have.
     max_embeddings: int = 10
+
+    def changed(self, threshold: float | None, founding_quality: float | None) -> Policy:
+        """This policy with what somebody decided otherwise; None leaves a value as it is."""
+        return replace(
+            self,
+            threshold=self.threshold if threshold is None else threshold,
+            founding_quality=self.founding_quality if founding_quality is None else founding_quality,
+        )
 
 
 @dataclass(frozen=True)
@@ -166,7 +174,7 @@ def judge_stranger(face: Face, candidates: Iterable[Candidate], policy: Policy, 
     """
     people = closest_people(candidates)
     similarity = people[0].similarity if people else None
-    if face.quality < policy.quality_gate:
+    if face.quality < policy.founding_quality:
         return Decision(
             face.event_id, Verdict.UNDECIDED, Reason.QUALITY_LOW, None, None, similarity, policy.threshold, people
         )
@@ -190,7 +198,7 @@ def teaches(face: Face, decision: Decision, policy: Policy, known_embeddings: in
     return (
         decision.verdict is Verdict.MATCHED
         and decision.similarity is not None
-        and face.quality >= policy.quality_gate
+        and face.quality >= policy.founding_quality
         and known_embeddings < policy.max_embeddings
         and policy.threshold + policy.teach_margin <= decision.similarity < policy.teach_below
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -125,19 +125,10 @@ class Matching:
 
     async def policies(self, tx: Tx, tenant_id: TenantId) -> dict[str, Policy]:
         """What the tenant decides by, per embedding space: its settings, else its calibration, else the manifest."""
-        settings, calibrated = await store.tenant_policies(tx, tenant_id)
         found = dict(self._defaults)
-        for space, (threshold, gate) in calibrated.items():
-            if space in found:
-                found[space] = replace(found[space], threshold=threshold, quality_gate=gate)
-        for own in settings.get("match_policies", ()):
-            space = own["embedding_space"]
-            if space in found:
-                found[space] = replace(
-                    found[space],
-                    threshold=own.get("threshold", found[space].threshold),
-                    quality_gate=own.get("quality_gate", found[space].quality_gate),
-                )
+        for change in await store.policy_changes(tx, tenant_id):
+            if change.space in found:
+                found[change.space] = found[change.space].changed(change.threshold, change.founding_quality)
         return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, insert, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from mesh.database import Tx
 from mesh.ids import CustomerId, EmbeddingId, EventId, SiteId, TenantId
@@ -37,7 +38,9 @@ SELECT o.embedding_id,
 """
 _OWNERS_BY_ID = text(_OWNERS.format(condition="e.id = ANY (:ids)"))
 _OWNERS_OF_FRESH = text(
-    _OWNERS.format(condition="e.space = :space AND (e.index_time IS NULL OR e.index_time > now() - :staleness)")
+    _OWNERS.format(
+        condition="e.space = :space AND (e.index_time IS NULL OR e.index_time > now() - CAST(:staleness AS interval))"
+    )
 )
 _OWNERS_BY_STAFF = text(_OWNERS.format(condition="e.space = :space AND e.staff_id = ANY (:ids)"))
 
@@ -112,17 +115,30 @@ async def embedding_counts(tx: Tx, people: Iterable[CustomerId]) -> dict[Custome
     return {CustomerId(row.customer_id): int(row.held) for row in rows}
 
 
-async def tenant_policies(tx: Tx, tenant_id: TenantId) -> tuple[dict[str, Any], dict[str, tuple[float, float]]]:
-    """What the tenant decides by: its settings (``match_policies``), and per space the calibrated
-    (threshold, quality gate) that is in effect."""
+@dataclass(frozen=True)
+class PolicyChange:
+    """What stands above the model's own policy in one embedding space; None: the model's."""
+
+    space: str
+    threshold: float | None
+    founding_quality: float | None
+
+
+async def policy_changes(tx: Tx, tenant_id: TenantId) -> list[PolicyChange]:
+    """What the tenant decides by instead of the models' own policies: its calibrations, then its settings."""
     settings = await tx.scalar(select(tenants.c.settings).where(tenants.c.id == tenant_id))
     rows = await tx.execute(
         select(tenant_thresholds)
-        .distinct(tenant_thresholds.c.space)
+        .ext(distinct_on(tenant_thresholds.c.space))
         .where(tenant_thresholds.c.effective_time <= func.now())
         .order_by(tenant_thresholds.c.space, tenant_thresholds.c.effective_time.desc())
     )
-    return settings or {}, {row.space: (row.threshold, row.quality_gate) for row in rows}
+    calibrated = [PolicyChange(row.space, row.threshold, row.founding_quality) for row in rows]
+    own = [
+        PolicyChange(entry["embedding_space"], entry.get("threshold"), entry.get("founding_quality"))
+        for entry in (settings or {}).get("match_policies", ())
+    ]
+    return [*calibrated, *own]
 
 
 async def insert_founded(tx: Tx, tenant_id: TenantId, founded: Sequence[tuple[CustomerId, EventId, SiteId]]) -> None:
