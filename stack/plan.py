@@ -42,8 +42,8 @@ async def compose(options: Options) -> Ensemble:
     }
     nodes: list[Node] = []
     if postgres is not None:
-        nodes += _database(postgres)
-    nodes.append(_migrations(around, after=(POSTGRES,) if postgres is not None else ()))
+        nodes += database(postgres)
+    nodes.append(migrations(around, after=(POSTGRES,) if postgres is not None else ()))
     nodes += [_service(around, name, probe) for name, probe in probes.items()]
     nodes.append(_gateway(around))
     login = admin.load(around.home)
@@ -92,7 +92,9 @@ def _reached_as(listen: str) -> tuple[str, ...]:
     return (socket.gethostname(), *sorted(outside))
 
 
-def _database(postgres: Postgres) -> Sequence[Node]:
+def database(postgres: Postgres) -> Sequence[Node]:
+    """The embedded server, and before it its cluster."""
+
     async def prepare() -> None:
         await asyncio.to_thread(postgres.prepare)
 
@@ -112,7 +114,9 @@ def _database(postgres: Postgres) -> Sequence[Node]:
     return [Step(CLUSTER, prepare), server]
 
 
-def _migrations(around: Surroundings, after: tuple[str, ...]) -> Step:
+def migrations(around: Surroundings, after: tuple[str, ...]) -> Step:
+    """Roles, the database and its schema, made or brought up to date."""
+
     async def migrate() -> None:
         order = {
             "url": around.database.admin_url,
