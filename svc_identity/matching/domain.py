@@ -56,6 +56,19 @@ class Person:
 
 
 @dataclass(frozen=True)
+class Owner:
+    """Whose an embedding is, and where they are recognised."""
+
+    person: Person
+    #: The sites of a staff member; None: everywhere. Elsewhere they are customers like others.
+    sites: frozenset[SiteId] | None = None
+
+    def known_at(self, site_id: SiteId) -> bool:
+        """Whether a face seen there may be taken for this person."""
+        return self.sites is None or site_id in self.sites
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One embedding that was compared with a face, and whose it is."""
 

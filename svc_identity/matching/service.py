@@ -28,7 +28,7 @@ from svc_identity.matching.domain import (
     Candidate,
     Decision,
     Face,
-    Person,
+    Owner,
     Policy,
     Reason,
     Verdict,
@@ -170,10 +170,14 @@ class _Batch:
 
     async def _proposed(self, queries: Sequence[Query], hits: Sequence[list[Hit]]) -> list[list[Candidate]]:
         """The index's hits, and the embeddings of hinted staff, as candidates with today's people."""
-        people = await store.owners(self._tx, {hit.id for found in hits for hit in found})
+        owners = await store.owners(self._tx, {hit.id for found in hits for hit in found})
         candidates = [
-            [Candidate(people[hit.id], hit.id, hit.similarity, Reason.INDEX) for hit in found if hit.id in people]
-            for found in hits
+            [
+                Candidate(owners[hit.id].person, hit.id, hit.similarity, Reason.INDEX)
+                for hit in found
+                if hit.id in owners and owners[hit.id].known_at(query.face.site_id)
+            ]
+            for query, found in zip(queries, hits, strict=True)
         ]
         for space in {query.space for query in queries if query.staff_hint is not None}:
             hinted = {q.staff_hint for q in queries if q.space == space and q.staff_hint is not None}
@@ -181,8 +185,8 @@ class _Batch:
             vectors = await self._vectors(staff)
             for query, found in zip(queries, candidates, strict=True):
                 if query.space == space and query.staff_hint is not None:
-                    theirs = {id_: person for id_, person in staff.items() if person.id == query.staff_hint}
-                    found.extend(_compare(query.vector, theirs, vectors, Reason.STAFF_HINT))
+                    theirs = {id_: owner for id_, owner in staff.items() if owner.person.id == query.staff_hint}
+                    found.extend(_compare(query, theirs, vectors, Reason.STAFF_HINT))
         return candidates
 
     async def _judge(
@@ -197,14 +201,14 @@ class _Batch:
         for space in sorted({query.space for query in strangers.values()}):
             fresh = await store.owners_of_fresh(self._tx, space, STALENESS)
             vectors = await self._vectors(fresh)
-            companions: dict[EmbeddingId, Person] = {}
+            companions: dict[EmbeddingId, Owner] = {}
             for place, query in strangers.items():
                 if query.space != space:
                     continue
                 found = [
                     *proposed[place],
-                    *_compare(query.vector, fresh, vectors, Reason.RECENT),
-                    *_compare(query.vector, companions, vectors, Reason.SAME_BATCH),
+                    *_compare(query, fresh, vectors, Reason.RECENT),
+                    *_compare(query, companions, vectors, Reason.SAME_BATCH),
                 ]
                 policy = policies[space]
                 decision = recognise(query.face, found, policy)
@@ -213,7 +217,7 @@ class _Batch:
                     decision = judge_stranger(query.face, found, policy, customer_id)
                 if decision.verdict is Verdict.ENROLLED and decision.person is not None:
                     self._found(query, CustomerId(decision.person.id))
-                    companions[EmbeddingId(query.face.event_id)] = decision.person
+                    companions[EmbeddingId(query.face.event_id)] = Owner(decision.person)
                     vectors[EmbeddingId(query.face.event_id)] = query.vector
                 made[place] = decision
         return made
@@ -259,7 +263,7 @@ class _Batch:
         ]
         await store.insert_decisions(self._tx, self._tenant_id, recorded)
 
-    async def _vectors(self, ids: Mapping[EmbeddingId, Person]) -> dict[EmbeddingId, Vector]:
+    async def _vectors(self, ids: Mapping[EmbeddingId, Owner]) -> dict[EmbeddingId, Vector]:
         """The vectors of embeddings, fetched and opened where they are not remembered."""
         missing = self._vault.unknown(ids)
         sealed = await store.sealed_vectors(self._tx, missing) if missing else {}
@@ -272,13 +276,13 @@ class _Batch:
 
 
 def _compare(
-    vector: Vector, people: Mapping[EmbeddingId, Person], vectors: Mapping[EmbeddingId, Vector], found_by: Reason
+    query: Query, owners: Mapping[EmbeddingId, Owner], vectors: Mapping[EmbeddingId, Vector], found_by: Reason
 ) -> list[Candidate]:
-    """The exact comparison of one face with the embeddings of ``people``, as candidates."""
-    held = [id_ for id_ in people if id_ in vectors]
+    """The exact comparison of one face with the embeddings of ``owners``, as candidates."""
+    held = [id_ for id_, owner in owners.items() if id_ in vectors and owner.known_at(query.face.site_id)]
     if not held:
         return []
-    similarities = np.clip(np.stack([vectors[id_] for id_ in held]) @ vector, -1.0, 1.0)
+    similarities = np.clip(np.stack([vectors[id_] for id_ in held]) @ query.vector, -1.0, 1.0)
     # The closest few are enough: the rest would not be kept, and a shop's fresh faces can be thousands.
     nearest = np.argsort(-similarities, kind="stable")[: 4 * TOP_K]
-    return [Candidate(people[held[i]], held[i], float(similarities[i]), found_by) for i in nearest]
+    return [Candidate(owners[held[i]].person, held[i], float(similarities[i]), found_by) for i in nearest]

@@ -15,7 +15,7 @@ from mesh.database import Tx
 from mesh.ids import CustomerId, EmbeddingId, EventId, SiteId, TenantId
 from schema.identity import customers, embeddings, match_decisions, tenant_thresholds
 from schema.registry import tenants
-from svc_identity.matching.domain import Candidate, Decision, Person, PersonKind, Reason, Verdict
+from svc_identity.matching.domain import Candidate, Decision, Owner, Person, PersonKind, Reason, Verdict
 
 # Today's owner of each embedding: merged customers lead to whom they became, converted ones to the staff member.
 # Forgotten, suspended and deleted people own nothing that may be matched.
@@ -30,7 +30,8 @@ WITH RECURSIVE owned AS (
 )
 SELECT o.embedding_id,
        CASE WHEN s.id IS NULL THEN 'CUSTOMER' ELSE 'STAFF' END AS kind,
-       coalesce(s.id, o.customer_id) AS person_id
+       coalesce(s.id, o.customer_id) AS person_id,
+       coalesce(s.site_ids, '{{}}') AS site_ids
   FROM owned o LEFT JOIN staff s ON s.id = coalesce(o.staff_id, o.became)
  WHERE o.merged_into IS NULL
    AND CASE WHEN coalesce(o.staff_id, o.became) IS NULL THEN o.state IN ('PROVISIONAL', 'ACTIVE')
@@ -80,23 +81,29 @@ class Recorded:
     quality: float
 
 
-async def owners(tx: Tx, ids: Iterable[EmbeddingId]) -> dict[EmbeddingId, Person]:
+async def owners(tx: Tx, ids: Iterable[EmbeddingId]) -> dict[EmbeddingId, Owner]:
     """Today's person behind each embedding; an id without a living person, or of another tenant, is left out."""
     return _people(await tx.execute(_OWNERS_BY_ID, {"ids": list(ids)}))
 
 
-async def owners_of_fresh(tx: Tx, space: str, staleness: timedelta) -> dict[EmbeddingId, Person]:
+async def owners_of_fresh(tx: Tx, space: str, staleness: timedelta) -> dict[EmbeddingId, Owner]:
     """As :func:`owners`, of every embedding that the index may not show yet: not indexed, or not ``staleness`` ago."""
     return _people(await tx.execute(_OWNERS_OF_FRESH, {"space": space, "staleness": staleness}))
 
 
-async def owners_of_staff(tx: Tx, space: str, staff_ids: Iterable[UUID]) -> dict[EmbeddingId, Person]:
+async def owners_of_staff(tx: Tx, space: str, staff_ids: Iterable[UUID]) -> dict[EmbeddingId, Owner]:
     """As :func:`owners`, of every embedding of these staff members."""
     return _people(await tx.execute(_OWNERS_BY_STAFF, {"space": space, "ids": list(staff_ids)}))
 
 
-def _people(rows: Any) -> dict[EmbeddingId, Person]:
-    return {EmbeddingId(row.embedding_id): Person(PersonKind(row.kind), row.person_id) for row in rows}
+def _people(rows: Any) -> dict[EmbeddingId, Owner]:
+    return {
+        EmbeddingId(row.embedding_id): Owner(
+            Person(PersonKind(row.kind), row.person_id),
+            frozenset(SiteId(site) for site in row.site_ids) or None,
+        )
+        for row in rows
+    }
 
 
 async def sealed_vectors(tx: Tx, ids: Iterable[EmbeddingId]) -> dict[EmbeddingId, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,14 +74,14 @@ class House:
         assert row is not None
         return int(row[0])
 
-    def enrol_staff(self, vector: Vector, *, suspended: bool = False) -> UUID:
+    def enrol_staff(self, vector: Vector, *, suspended: bool = False, sites: Sequence[UUID] = ()) -> UUID:
         staff_id, embedding_id = uuid4(), uuid4()
         sealed = self.vault.seal(embedding_id, vector)  # type: ignore[arg-type]
         with self.test_database.superuser() as connection:
             connection.execute(
-                "INSERT INTO staff (tenant_id, id, display_name, suspended, effective_time)"
-                " VALUES (%s, %s, 'Ann', %s, now())",
-                (self.tenant.tenant_id, staff_id, suspended),
+                "INSERT INTO staff (tenant_id, id, display_name, suspended, site_ids, effective_time)"
+                " VALUES (%s, %s, 'Ann', %s, %s, now())",
+                (self.tenant.tenant_id, staff_id, suspended, list(sites)),
             )
             connection.execute(
                 "INSERT INTO embeddings (tenant_id, id, staff_id, space, vector, quality)"
@@ -181,6 +181,15 @@ async def test_suspended_staff_are_strangers(house: House) -> None:
     house.enrol_staff(person_vector(7), suspended=True)
     (seen,) = await house.ask(house.query(person_vector(7)))
     assert seen.verdict is Verdict.ENROLLED
+
+
+async def test_staff_of_another_site_are_customers_here(house: House) -> None:
+    staff_id = house.enrol_staff(person_vector(7), sites=[uuid4()])
+    (seen,) = await house.ask(house.query(person_vector(7), staff_hint=staff_id))
+    assert (seen.verdict, seen.staff_id) == (Verdict.ENROLLED, None)
+    here = house.enrol_staff(person_vector(9), sites=[house.tenant.site_id])
+    (seen,) = await house.ask(house.query(person_vector(9)))
+    assert seen.staff_id == here
 
 
 async def test_a_merged_customers_face_names_who_they_became(house: House) -> None:
