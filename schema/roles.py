@@ -55,6 +55,7 @@ _EVERYTHING: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 # What a service reads of tables that another one writes: the whole table, or only these columns of it.
 FOREIGN_READS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     REGISTRY: {
+        "visits": ("tenant_id", "id", "site_id"),  # a site that has visits keeps its time zone
         "ingest_applied_acts": (),
         "identity_applied_acts": (),
         "reports_applied_acts": (),

@@ -37,59 +37,74 @@ AS $$
 $$;
 
 CREATE FUNCTION business_day_start(p_tenant uuid, p_site uuid, p_day date) RETURNS timestamptz
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE  -- not sql: that would be planned at every call
 AS $$
+DECLARE
+  v_zone text;
+  v_midnight timestamptz;
+  v_minutes integer;
+BEGIN
+  SELECT s.time_zone INTO v_zone FROM sites s WHERE s.tenant_id = p_tenant AND s.id = p_site;
+  v_midnight := p_day::timestamp AT TIME ZONE v_zone;
   -- By the rule in force at that day's midnight: the latest by then, or the earliest of all.
-  SELECT (p_day + make_interval(mins => coalesce((
-    SELECT r.day_boundary_minutes FROM site_rules r WHERE r.tenant_id = p_tenant AND r.site_id = p_site
-    ORDER BY r.effective_time > midnight, abs(extract(epoch FROM r.effective_time - midnight)) LIMIT 1
-  ), 240))) AT TIME ZONE s.time_zone
-  FROM sites s, LATERAL (SELECT p_day::timestamp AT TIME ZONE s.time_zone AS midnight) AS m
-  WHERE s.tenant_id = p_tenant AND s.id = p_site
+  SELECT r.day_boundary_minutes INTO v_minutes FROM site_rules r WHERE r.tenant_id = p_tenant AND r.site_id = p_site
+    ORDER BY r.effective_time > v_midnight, abs(extract(epoch FROM r.effective_time - v_midnight)) LIMIT 1;
+  RETURN (p_day + make_interval(mins => coalesce(v_minutes, 240))) AT TIME ZONE v_zone;
+END
 $$;
 
 CREATE FUNCTION business_day(p_tenant uuid, p_site uuid, p_at timestamptz) RETURNS date
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 AS $$
-  -- The last day that had begun by then: today's local date, or the one before.
-  SELECT CASE WHEN business_day_start(p_tenant, p_site, local_date) <= p_at THEN local_date ELSE local_date - 1 END
-  FROM (SELECT (p_at AT TIME ZONE s.time_zone)::date AS local_date
-        FROM sites s WHERE s.tenant_id = p_tenant AND s.id = p_site) AS here
+DECLARE
+  v_day date;
+BEGIN
+  -- The last day that had begun by then: the local date, or the one before.
+  SELECT (p_at AT TIME ZONE s.time_zone)::date INTO v_day FROM sites s WHERE s.tenant_id = p_tenant AND s.id = p_site;
+  RETURN CASE WHEN business_day_start(p_tenant, p_site, v_day) <= p_at THEN v_day ELSE v_day - 1 END;
+END
 $$;
 """
 
 _FOLD: Final = """
 CREATE FUNCTION fold_visits(p_tenant uuid, p_customer uuid, p_site uuid, p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (visit_id uuid, kind text, start_time timestamptz, end_time timestamptz, local_date date)
-LANGUAGE plpgsql
+-- Planning anew for each customer would cost four times what running does. So plans are kept, and must be good from the
+-- first, empty day on: few rows, found by index and joined one by one.
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off
 AS $$
 #variable_conflict use_column
 DECLARE
   -- A customer's first visit may be at a site that the caller is not for.
   v_sites text := current_setting('app.site_ids', true);
   v_first_day date;
-  v_last_day date;
+  v_cuts timestamptz[];  -- starts of the business days, one after the last included
   v_first_before record;
   v_first_after record;
   v_run record;
   v_id uuid;
   v_kept uuid[] := '{}';
+  v_heirless uuid;
   v_dead record;
 BEGIN
   PERFORM set_config('app.site_ids', '', true);
   v_first_day := business_day(p_tenant, p_site, p_from);
-  v_last_day := business_day(p_tenant, p_site, p_to);
   IF v_first_day IS NULL THEN
     RAISE EXCEPTION 'no such site' USING ERRCODE = 'no_data_found';
   END IF;
+  v_cuts := ARRAY[business_day_start(p_tenant, p_site, v_first_day)];
+  LOOP
+    v_cuts := v_cuts || business_day_start(p_tenant, p_site, v_first_day + cardinality(v_cuts));
+    EXIT WHEN v_cuts[cardinality(v_cuts)] > p_to;
+  END LOOP;
   SELECT v.start_time, v.local_date INTO v_first_before FROM visits v
     WHERE v.tenant_id = p_tenant AND v.customer_id = p_customer AND v.state = 'LIVE' ORDER BY v.start_time LIMIT 1;
 
   FOR v_run IN
-    WITH days AS MATERIALIZED (
-      SELECT day, business_day_start(p_tenant, p_site, day) AS starts,
-        business_day_start(p_tenant, p_site, day + 1) AS ends
-      FROM (SELECT v_first_day + i AS day FROM generate_series(0, v_last_day - v_first_day) AS i) AS each
+    WITH days AS (
+      SELECT v_first_day + i - 1 AS day, v_cuts[i] AS starts, v_cuts[i + 1] AS ends
+      FROM generate_series(1, cardinality(v_cuts) - 1) AS i
     ),
     seen AS (
       SELECT e.id, e.camera_id, e.track_start_time AS from_time, e.track_end_time AS to_time, e.quality, e.visit_id,
@@ -105,6 +120,7 @@ BEGIN
         LIMIT 1
       ) AS rule ON true
       WHERE e.tenant_id = p_tenant AND e.customer_id = p_customer AND e.site_id = p_site AND e.counts
+        AND e.track_start_time >= v_cuts[1] AND e.track_start_time < v_cuts[cardinality(v_cuts)]
     ),
     numbered AS (
       SELECT parted.*, count(*) FILTER (WHERE parts) OVER (ORDER BY from_time, id) AS run
@@ -124,7 +140,7 @@ BEGIN
         (array_agg(camera_id ORDER BY from_time, id))[1] AS first_camera_id,
         (array_agg(camera_id ORDER BY to_time DESC, from_time DESC, id DESC))[1] AS last_camera_id,
         (array_agg(min_dwell_seconds ORDER BY from_time, id))[1] AS min_dwell_seconds,
-        array_agg(id) AS event_ids, array_agg(DISTINCT visit_id) AS visit_ids
+        array_agg(id ORDER BY from_time, id) AS event_ids, array_agg(visit_id ORDER BY from_time, id) AS visit_ids
       FROM numbered GROUP BY run
     ),
     -- A former visit belongs to the run that holds its first sighting.
@@ -173,10 +189,11 @@ BEGIN
       kind := CASE WHEN FOUND THEN 'UPDATED' END;
     END IF;
     v_kept := v_kept || v_id;
-    IF v_run.visit_ids IS DISTINCT FROM ARRAY[v_id] THEN
-      UPDATE face_events e SET visit_id = v_id
-      WHERE e.tenant_id = p_tenant AND e.id = ANY (v_run.event_ids) AND e.visit_id IS DISTINCT FROM v_id;
-    END IF;
+    FOR i IN 1 .. v_run.sightings LOOP  -- one by one: most are in place, and an id tells its partition
+      IF v_run.visit_ids[i] IS DISTINCT FROM v_id THEN
+        UPDATE face_events e SET visit_id = v_id WHERE e.tenant_id = p_tenant AND e.id = v_run.event_ids[i];
+      END IF;
+    END LOOP;
     IF kind IS NOT NULL THEN
       INSERT INTO visit_feed (tenant_id, visit_id, site_id, kind) VALUES (p_tenant, v_id, p_site, kind);
       INSERT INTO dirty_days (tenant_id, site_id, local_date) VALUES (p_tenant, p_site, v_run.local_date);
@@ -187,11 +204,10 @@ BEGIN
       RETURN NEXT;
     END IF;
 
-    FOR v_dead IN
+    FOREACH v_heirless IN ARRAY coalesce(v_run.own[2:], '{}') || coalesce(v_run.taken, '{}') LOOP
       UPDATE visits v SET state = 'SUPERSEDED', superseded_by = v_id, update_time = now()
-      WHERE v.tenant_id = p_tenant AND v.id = ANY (v_run.own[2:] || v_run.taken)
-      RETURNING v.id, v.site_id, v.start_time, v.end_time, v.local_date
-    LOOP
+      WHERE v.tenant_id = p_tenant AND v.id = v_heirless
+      RETURNING v.id, v.site_id, v.start_time, v.end_time, v.local_date INTO v_dead;
       kind := 'REMOVED';
       INSERT INTO visit_feed (tenant_id, visit_id, site_id, kind) VALUES (p_tenant, v_dead.id, v_dead.site_id, kind);
       INSERT INTO dirty_days (tenant_id, site_id, local_date) VALUES (p_tenant, v_dead.site_id, v_dead.local_date);
@@ -206,8 +222,7 @@ BEGIN
   FOR v_dead IN
     UPDATE visits v SET state = 'RETRACTED', update_time = now()
     WHERE v.tenant_id = p_tenant AND v.customer_id = p_customer AND v.site_id = p_site AND v.state = 'LIVE'
-      AND v.start_time >= business_day_start(p_tenant, p_site, v_first_day)
-      AND v.start_time < business_day_start(p_tenant, p_site, v_last_day + 1) AND v.id <> ALL (v_kept)
+      AND tstzrange(v_cuts[1], v_cuts[cardinality(v_cuts)]) @> v.start_time AND v.id <> ALL (v_kept)
     RETURNING v.id, v.start_time, v.end_time, v.local_date
   LOOP
     kind := 'REMOVED';

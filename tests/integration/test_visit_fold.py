@@ -184,7 +184,9 @@ def test_a_merge_supersedes_the_visits_of_the_loser_by_those_that_took_their_sig
     assert live_visits(ingest, place, loser) == {}
     assert [len(visit.sightings) for visit in after.values()] == [2, 1]
     assert next(iter(after)) == kept
-    heirs = dict(ingest.execute("SELECT id, superseded_by FROM visits WHERE customer_id = %s", (loser,)).fetchall())
+    heirs: dict[UUID, UUID] = dict(
+        ingest.execute("SELECT id, superseded_by FROM visits WHERE customer_id = %s", (loser,)).fetchall()
+    )
     assert set(heirs) == lost
     assert set(heirs.values()) == set(after)
 

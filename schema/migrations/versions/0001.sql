@@ -453,9 +453,9 @@ CREATE TABLE visitor_day (
 	CONSTRAINT visitor_day_pkey PRIMARY KEY (tenant_id, site_id, local_date, customer_id)
 );
 
-CREATE INDEX visitor_day_customer_idx ON visitor_day (tenant_id, customer_id);
-
 CREATE INDEX visitor_day_date_idx ON visitor_day (tenant_id, local_date);
+
+CREATE INDEX visitor_day_customer_idx ON visitor_day (tenant_id, customer_id);
 
 COMMENT ON TABLE visitor_day IS 'Who was where on which day: for ranges that are no bucket.';
 
@@ -516,9 +516,9 @@ CREATE TABLE staff (
 	CONSTRAINT staff_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id)
 );
 
-CREATE INDEX staff_list_idx ON staff (tenant_id, display_name, id);
-
 CREATE UNIQUE INDEX staff_external_key ON staff (tenant_id, external_id) WHERE external_id IS NOT NULL;
+
+CREATE INDEX staff_list_idx ON staff (tenant_id, display_name, id);
 
 COMMENT ON TABLE staff IS 'People who work there: recognised everywhere in the tenant, counted nowhere.';
 
@@ -699,9 +699,9 @@ CREATE TABLE users (
 	CONSTRAINT users_role_check CHECK (role IN ('SYSTEM_ADMIN', 'TENANT_ADMIN', 'SITE_MANAGER', 'VIEWER', 'PRIVACY_OFFICER'))
 );
 
-CREATE INDEX users_sign_in_idx ON users (lower(email));
-
 CREATE UNIQUE INDEX users_email_key ON users (tenant_id, lower(email));
+
+CREATE INDEX users_sign_in_idx ON users (lower(email));
 
 COMMENT ON TABLE users IS 'People. system_admins belong to the system tenant.';
 
@@ -725,9 +725,9 @@ CREATE TABLE token_families (
 	CONSTRAINT token_families_subject_kind_check CHECK (subject_kind IN ('USER', 'API_KEY'))
 );
 
-CREATE INDEX token_families_expiry_idx ON token_families (tenant_id, expire_time);
-
 CREATE INDEX token_families_subject_idx ON token_families (tenant_id, subject_id);
+
+CREATE INDEX token_families_expiry_idx ON token_families (tenant_id, expire_time);
 
 COMMENT ON TABLE token_families IS 'One sign-in and all tokens that descend from it; revoked as a whole.';
 
@@ -807,9 +807,9 @@ CREATE TABLE audit_entries (
 	CONSTRAINT audit_entries_sealed_check CHECK (num_nulls(seq, previous_hash, hash, seal_time) IN (0, 4))
 );
 
-CREATE INDEX audit_entries_open_idx ON audit_entries (tenant_id, xid) WHERE seq IS NULL;
-
 CREATE INDEX audit_entries_list_idx ON audit_entries (tenant_id, act_time, id);
+
+CREATE INDEX audit_entries_open_idx ON audit_entries (tenant_id, xid) WHERE seq IS NULL;
 
 CREATE UNIQUE INDEX audit_entries_seq_key ON audit_entries (tenant_id, seq);
 
@@ -883,9 +883,9 @@ CREATE INDEX customers_expiry_idx ON customers (tenant_id, expire_time);
 
 CREATE INDEX customers_merged_idx ON customers (tenant_id, merged_into) WHERE merged_into IS NOT NULL;
 
-CREATE INDEX customers_list_idx ON customers (tenant_id, last_sighting_time, id);
-
 CREATE UNIQUE INDEX customers_external_key ON customers (tenant_id, external_id) WHERE external_id IS NOT NULL;
+
+CREATE INDEX customers_list_idx ON customers (tenant_id, last_sighting_time, id);
 
 COMMENT ON TABLE customers IS 'Visitors, each once.';
 
@@ -919,11 +919,11 @@ CREATE TABLE staff_faces (
 	CONSTRAINT staff_faces_image_check CHECK (num_nulls(image_id, object_key, sha256, content_type) IN (0, 4))
 );
 
+CREATE UNIQUE INDEX staff_faces_picture_key ON staff_faces (tenant_id, image_id);
+
 CREATE UNIQUE INDEX staff_faces_primary_key ON staff_faces (tenant_id, staff_id) WHERE is_primary;
 
 CREATE UNIQUE INDEX staff_faces_image_key ON staff_faces (tenant_id, staff_id, sha256);
-
-CREATE UNIQUE INDEX staff_faces_picture_key ON staff_faces (tenant_id, image_id);
 
 COMMENT ON TABLE staff_faces IS 'Photographs that staff are recognised by.';
 
@@ -970,9 +970,9 @@ CREATE TABLE webhook_deliveries (
 	CONSTRAINT webhook_deliveries_state_check CHECK (state IN ('PENDING', 'DELIVERED', 'FAILED'))
 );
 
-CREATE INDEX webhook_deliveries_hook_idx ON webhook_deliveries (tenant_id, webhook_id, create_time);
-
 CREATE INDEX webhook_deliveries_due_idx ON webhook_deliveries (tenant_id, next_attempt_time) WHERE state = 'PENDING';
+
+CREATE INDEX webhook_deliveries_hook_idx ON webhook_deliveries (tenant_id, webhook_id, create_time);
 
 COMMENT ON TABLE webhook_deliveries IS 'What was or is to be delivered.';
 
@@ -1028,9 +1028,9 @@ CREATE TABLE refresh_tokens (
 	CONSTRAINT refresh_tokens_tenant_id_family_id_fkey FOREIGN KEY(tenant_id, family_id) REFERENCES token_families (tenant_id, id) ON DELETE CASCADE
 );
 
-CREATE INDEX refresh_tokens_sign_in_idx ON refresh_tokens (token_hash);
-
 CREATE INDEX refresh_tokens_family_idx ON refresh_tokens (tenant_id, family_id);
+
+CREATE INDEX refresh_tokens_sign_in_idx ON refresh_tokens (token_hash);
 
 COMMENT ON TABLE refresh_tokens IS 'Rotating refresh tokens.';
 
@@ -1128,9 +1128,9 @@ CREATE TABLE alerts (
 	CONSTRAINT alerts_severity_check CHECK (severity IN ('INFO', 'WARNING', 'CRITICAL'))
 );
 
-CREATE UNIQUE INDEX alerts_open_key ON alerts (tenant_id, kind, subject_id) WHERE end_time IS NULL;
-
 CREATE INDEX alerts_list_idx ON alerts (tenant_id, start_time, id);
+
+CREATE UNIQUE INDEX alerts_open_key ON alerts (tenant_id, kind, subject_id) WHERE end_time IS NULL;
 
 COMMENT ON TABLE alerts IS 'What somebody should look at.';
 
@@ -1192,9 +1192,9 @@ CREATE TABLE merges (
 	CONSTRAINT merges_two_check CHECK (winner_id <> loser_id)
 );
 
-CREATE INDEX merges_winner_idx ON merges (tenant_id, winner_id);
-
 CREATE INDEX merges_loser_idx ON merges (tenant_id, loser_id);
+
+CREATE INDEX merges_winner_idx ON merges (tenant_id, winner_id);
 
 COMMENT ON TABLE merges IS 'Customers that turned out to be one, and those that did not after all.';
 
@@ -1215,9 +1215,9 @@ CREATE TABLE merge_candidates (
 	CONSTRAINT merge_candidates_order_check CHECK (first_id < second_id)
 );
 
-CREATE INDEX merge_candidates_open_idx ON merge_candidates (tenant_id, similarity) WHERE state = 'OPEN';
-
 CREATE INDEX merge_candidates_second_idx ON merge_candidates (tenant_id, second_id);
+
+CREATE INDEX merge_candidates_open_idx ON merge_candidates (tenant_id, similarity) WHERE state = 'OPEN';
 
 COMMENT ON TABLE merge_candidates IS 'Pairs that look alike, for a person to judge.';
 
@@ -1292,9 +1292,9 @@ CREATE TABLE api_keys (
 	CONSTRAINT api_keys_role_check CHECK (role IN ('SYSTEM_ADMIN', 'TENANT_ADMIN', 'SITE_MANAGER', 'VIEWER', 'PRIVACY_OFFICER', 'WORKER'))
 );
 
-CREATE UNIQUE INDEX api_keys_worker_key ON api_keys (tenant_id, worker_id) WHERE revoke_time IS NULL;
-
 CREATE INDEX api_keys_sign_in_idx ON api_keys (id);
+
+CREATE UNIQUE INDEX api_keys_worker_key ON api_keys (tenant_id, worker_id) WHERE revoke_time IS NULL;
 
 COMMENT ON TABLE api_keys IS 'Keys of machines; the secret itself is shown once and never stored.';
 
@@ -1377,13 +1377,13 @@ CREATE TABLE face_events (
 )
  PARTITION BY RANGE (id);
 
-CREATE INDEX face_events_visit_idx ON face_events (tenant_id, visit_id) WHERE visit_id IS NOT NULL;
+CREATE INDEX face_events_fold_idx ON face_events (tenant_id, customer_id, site_id, track_start_time) WHERE customer_id IS NOT NULL;
 
 CREATE INDEX face_events_camera_idx ON face_events (tenant_id, camera_id, capture_time);
 
-CREATE INDEX face_events_embedding_idx ON face_events (tenant_id, capture_time) WHERE embedding IS NOT NULL;
+CREATE INDEX face_events_visit_idx ON face_events (tenant_id, visit_id) WHERE visit_id IS NOT NULL;
 
-CREATE INDEX face_events_fold_idx ON face_events (tenant_id, customer_id, site_id, track_start_time) WHERE customer_id IS NOT NULL;
+CREATE INDEX face_events_embedding_idx ON face_events (tenant_id, capture_time) WHERE embedding IS NOT NULL;
 
 COMMENT ON TABLE face_events IS 'Sightings, each once. Partitioned by month of the id; only the parent is granted to anybody.';
 
@@ -1476,9 +1476,9 @@ CREATE TABLE face_images (
 	CONSTRAINT face_images_object_check CHECK ((state = 'STORED') = (object_key IS NOT NULL))
 );
 
-CREATE INDEX face_images_expiry_idx ON face_images (tenant_id, expire_time) WHERE state = 'STORED';
-
 CREATE UNIQUE INDEX face_images_event_key ON face_images (tenant_id, event_id);
+
+CREATE INDEX face_images_expiry_idx ON face_images (tenant_id, expire_time) WHERE state = 'STORED';
 
 COMMENT ON TABLE face_images IS 'Snapshots of events.';
 
@@ -1752,57 +1752,72 @@ AS $$
 $$;
 
 CREATE FUNCTION business_day_start(p_tenant uuid, p_site uuid, p_day date) RETURNS timestamptz
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE  -- not sql: that would be planned at every call
 AS $$
+DECLARE
+  v_zone text;
+  v_midnight timestamptz;
+  v_minutes integer;
+BEGIN
+  SELECT s.time_zone INTO v_zone FROM sites s WHERE s.tenant_id = p_tenant AND s.id = p_site;
+  v_midnight := p_day::timestamp AT TIME ZONE v_zone;
   -- By the rule in force at that day's midnight: the latest by then, or the earliest of all.
-  SELECT (p_day + make_interval(mins => coalesce((
-    SELECT r.day_boundary_minutes FROM site_rules r WHERE r.tenant_id = p_tenant AND r.site_id = p_site
-    ORDER BY r.effective_time > midnight, abs(extract(epoch FROM r.effective_time - midnight)) LIMIT 1
-  ), 240))) AT TIME ZONE s.time_zone
-  FROM sites s, LATERAL (SELECT p_day::timestamp AT TIME ZONE s.time_zone AS midnight) AS m
-  WHERE s.tenant_id = p_tenant AND s.id = p_site
+  SELECT r.day_boundary_minutes INTO v_minutes FROM site_rules r WHERE r.tenant_id = p_tenant AND r.site_id = p_site
+    ORDER BY r.effective_time > v_midnight, abs(extract(epoch FROM r.effective_time - v_midnight)) LIMIT 1;
+  RETURN (p_day + make_interval(mins => coalesce(v_minutes, 240))) AT TIME ZONE v_zone;
+END
 $$;
 
 CREATE FUNCTION business_day(p_tenant uuid, p_site uuid, p_at timestamptz) RETURNS date
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 AS $$
-  -- The last day that had begun by then: today's local date, or the one before.
-  SELECT CASE WHEN business_day_start(p_tenant, p_site, local_date) <= p_at THEN local_date ELSE local_date - 1 END
-  FROM (SELECT (p_at AT TIME ZONE s.time_zone)::date AS local_date
-        FROM sites s WHERE s.tenant_id = p_tenant AND s.id = p_site) AS here
+DECLARE
+  v_day date;
+BEGIN
+  -- The last day that had begun by then: the local date, or the one before.
+  SELECT (p_at AT TIME ZONE s.time_zone)::date INTO v_day FROM sites s WHERE s.tenant_id = p_tenant AND s.id = p_site;
+  RETURN CASE WHEN business_day_start(p_tenant, p_site, v_day) <= p_at THEN v_day ELSE v_day - 1 END;
+END
 $$;
 
 CREATE FUNCTION fold_visits(p_tenant uuid, p_customer uuid, p_site uuid, p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (visit_id uuid, kind text, start_time timestamptz, end_time timestamptz, local_date date)
-LANGUAGE plpgsql
+-- Planning anew for each customer would cost four times what running does. So plans are kept, and must be good from the
+-- first, empty day on: few rows, found by index and joined one by one.
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off
 AS $$
 #variable_conflict use_column
 DECLARE
   -- A customer's first visit may be at a site that the caller is not for.
   v_sites text := current_setting('app.site_ids', true);
   v_first_day date;
-  v_last_day date;
+  v_cuts timestamptz[];  -- starts of the business days, one after the last included
   v_first_before record;
   v_first_after record;
   v_run record;
   v_id uuid;
   v_kept uuid[] := '{}';
+  v_heirless uuid;
   v_dead record;
 BEGIN
   PERFORM set_config('app.site_ids', '', true);
   v_first_day := business_day(p_tenant, p_site, p_from);
-  v_last_day := business_day(p_tenant, p_site, p_to);
   IF v_first_day IS NULL THEN
     RAISE EXCEPTION 'no such site' USING ERRCODE = 'no_data_found';
   END IF;
+  v_cuts := ARRAY[business_day_start(p_tenant, p_site, v_first_day)];
+  LOOP
+    v_cuts := v_cuts || business_day_start(p_tenant, p_site, v_first_day + cardinality(v_cuts));
+    EXIT WHEN v_cuts[cardinality(v_cuts)] > p_to;
+  END LOOP;
   SELECT v.start_time, v.local_date INTO v_first_before FROM visits v
     WHERE v.tenant_id = p_tenant AND v.customer_id = p_customer AND v.state = 'LIVE' ORDER BY v.start_time LIMIT 1;
 
   FOR v_run IN
-    WITH days AS MATERIALIZED (
-      SELECT day, business_day_start(p_tenant, p_site, day) AS starts,
-        business_day_start(p_tenant, p_site, day + 1) AS ends
-      FROM (SELECT v_first_day + i AS day FROM generate_series(0, v_last_day - v_first_day) AS i) AS each
+    WITH days AS (
+      SELECT v_first_day + i - 1 AS day, v_cuts[i] AS starts, v_cuts[i + 1] AS ends
+      FROM generate_series(1, cardinality(v_cuts) - 1) AS i
     ),
     seen AS (
       SELECT e.id, e.camera_id, e.track_start_time AS from_time, e.track_end_time AS to_time, e.quality, e.visit_id,
@@ -1818,6 +1833,7 @@ BEGIN
         LIMIT 1
       ) AS rule ON true
       WHERE e.tenant_id = p_tenant AND e.customer_id = p_customer AND e.site_id = p_site AND e.counts
+        AND e.track_start_time >= v_cuts[1] AND e.track_start_time < v_cuts[cardinality(v_cuts)]
     ),
     numbered AS (
       SELECT parted.*, count(*) FILTER (WHERE parts) OVER (ORDER BY from_time, id) AS run
@@ -1837,7 +1853,7 @@ BEGIN
         (array_agg(camera_id ORDER BY from_time, id))[1] AS first_camera_id,
         (array_agg(camera_id ORDER BY to_time DESC, from_time DESC, id DESC))[1] AS last_camera_id,
         (array_agg(min_dwell_seconds ORDER BY from_time, id))[1] AS min_dwell_seconds,
-        array_agg(id) AS event_ids, array_agg(DISTINCT visit_id) AS visit_ids
+        array_agg(id ORDER BY from_time, id) AS event_ids, array_agg(visit_id ORDER BY from_time, id) AS visit_ids
       FROM numbered GROUP BY run
     ),
     -- A former visit belongs to the run that holds its first sighting.
@@ -1886,10 +1902,11 @@ BEGIN
       kind := CASE WHEN FOUND THEN 'UPDATED' END;
     END IF;
     v_kept := v_kept || v_id;
-    IF v_run.visit_ids IS DISTINCT FROM ARRAY[v_id] THEN
-      UPDATE face_events e SET visit_id = v_id
-      WHERE e.tenant_id = p_tenant AND e.id = ANY (v_run.event_ids) AND e.visit_id IS DISTINCT FROM v_id;
-    END IF;
+    FOR i IN 1 .. v_run.sightings LOOP  -- one by one: most are in place, and an id tells its partition
+      IF v_run.visit_ids[i] IS DISTINCT FROM v_id THEN
+        UPDATE face_events e SET visit_id = v_id WHERE e.tenant_id = p_tenant AND e.id = v_run.event_ids[i];
+      END IF;
+    END LOOP;
     IF kind IS NOT NULL THEN
       INSERT INTO visit_feed (tenant_id, visit_id, site_id, kind) VALUES (p_tenant, v_id, p_site, kind);
       INSERT INTO dirty_days (tenant_id, site_id, local_date) VALUES (p_tenant, p_site, v_run.local_date);
@@ -1900,11 +1917,10 @@ BEGIN
       RETURN NEXT;
     END IF;
 
-    FOR v_dead IN
+    FOREACH v_heirless IN ARRAY coalesce(v_run.own[2:], '{}') || coalesce(v_run.taken, '{}') LOOP
       UPDATE visits v SET state = 'SUPERSEDED', superseded_by = v_id, update_time = now()
-      WHERE v.tenant_id = p_tenant AND v.id = ANY (v_run.own[2:] || v_run.taken)
-      RETURNING v.id, v.site_id, v.start_time, v.end_time, v.local_date
-    LOOP
+      WHERE v.tenant_id = p_tenant AND v.id = v_heirless
+      RETURNING v.id, v.site_id, v.start_time, v.end_time, v.local_date INTO v_dead;
       kind := 'REMOVED';
       INSERT INTO visit_feed (tenant_id, visit_id, site_id, kind) VALUES (p_tenant, v_dead.id, v_dead.site_id, kind);
       INSERT INTO dirty_days (tenant_id, site_id, local_date) VALUES (p_tenant, v_dead.site_id, v_dead.local_date);
@@ -1919,8 +1935,7 @@ BEGIN
   FOR v_dead IN
     UPDATE visits v SET state = 'RETRACTED', update_time = now()
     WHERE v.tenant_id = p_tenant AND v.customer_id = p_customer AND v.site_id = p_site AND v.state = 'LIVE'
-      AND v.start_time >= business_day_start(p_tenant, p_site, v_first_day)
-      AND v.start_time < business_day_start(p_tenant, p_site, v_last_day + 1) AND v.id <> ALL (v_kept)
+      AND tstzrange(v_cuts[1], v_cuts[cardinality(v_cuts)]) @> v.start_time AND v.id <> ALL (v_kept)
     RETURNING v.id, v.start_time, v.end_time, v.local_date
   LOOP
     kind := 'REMOVED';
@@ -2867,6 +2882,8 @@ GRANT INSERT ON quarantined_events TO svc_ingest;
 GRANT UPDATE ON quarantined_events TO svc_ingest;
 
 GRANT DELETE ON quarantined_events TO svc_ingest;
+
+GRANT SELECT (tenant_id, id, site_id) ON visits TO svc_registry;
 
 GRANT SELECT ON ingest_applied_acts TO svc_registry;
 
