@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mesh.ids import CustomerId, EventId, SiteId, VisitId
-from svc_ingest.events import domain
+from svc_ingest.events import judgement
 from svc_ingest.events.domain import (
     Camera,
     Decision,
@@ -69,15 +69,15 @@ def judge_all(
     for event_id, sighting in sightings.items():
         earlier = known[event_id].earlier
         if earlier is not None:
-            outcomes[event_id] = domain.duplicate(sighting, earlier, sender)
+            outcomes[event_id] = judgement.duplicate(sighting, earlier, sender)
             continue
-        refusal = domain.judge(sighting, known[event_id], sender, limits, now)
+        refusal = judgement.judge(sighting, known[event_id], sender, limits, now)
         if refusal is None:
             taken.append(event_id)
         elif refusal.hold:
             held[event_id] = refusal
         else:
-            outcomes[event_id] = domain.refused(refusal)
+            outcomes[event_id] = judgement.refused(refusal)
     return Judged(sender, sightings, known, now, outcomes, taken, held)
 
 
@@ -106,13 +106,13 @@ def wanted_pictures(judged: Judged, decided: Mapping[EventId, Decision]) -> Iter
         verdict = decided[event_id].verdict if event_id in decided else None
         if sighting.snapshot is None:
             continue
-        if domain.wants_picture(camera, verdict, sighting.capture_time, judged.now):
+        if judgement.wants_picture(camera, verdict, sighting.capture_time, judged.now):
             yield Snapshot(
                 event_id=event_id,
                 site_id=camera.site_id,
                 camera_id=sighting.camera_id,
                 capture_time=sighting.capture_time,
-                expire_time=domain.picture_expiry(camera, sighting.capture_time),
+                expire_time=judgement.picture_expiry(camera, sighting.capture_time),
                 jpeg=sighting.snapshot,
             )
 
@@ -125,7 +125,7 @@ def late_picture(event: StoredEvent, jpeg: bytes) -> Snapshot:
         site_id=event.camera.site_id,
         camera_id=earlier.camera_id,
         capture_time=earlier.capture_time,
-        expire_time=domain.picture_expiry(event.camera, earlier.capture_time),
+        expire_time=judgement.picture_expiry(event.camera, earlier.capture_time),
         jpeg=jpeg,
     )
 
@@ -137,7 +137,7 @@ def may_have_picture(event: StoredEvent, sender: Sender, now: datetime) -> bool:
         return False
     if sender.worker_id is None and earlier.camera_id not in (sender.camera_ids or ()):
         return False
-    return domain.wants_picture(event.camera, earlier.verdict, earlier.capture_time, now)
+    return judgement.wants_picture(event.camera, earlier.verdict, earlier.capture_time, now)
 
 
 # -- what is written -------------------------------------------------------------------------------------------------
@@ -202,9 +202,9 @@ def answer(item: Sighting | Refusal, fresh: Mapping[EventId, Sighting], settled:
         settled: what became of that.
     """
     if isinstance(item, Refusal):
-        return domain.refused(item)
+        return judgement.refused(item)
     first, outcome = fresh[item.event_id], settled[item.event_id]
-    return outcome if first is item else domain.repeated(item, first, outcome)
+    return outcome if first is item else judgement.repeated(item, first, outcome)
 
 
 def is_orphan(outcome: Outcome) -> bool:

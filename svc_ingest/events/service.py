@@ -19,7 +19,7 @@ from mesh.database import Database, Tx, lock, notify
 from mesh.errors import Conflict, Unavailable
 from mesh.ids import EventId, VisitId
 from mesh.keyring import KeyRing
-from svc_ingest.events import batch, domain, store
+from svc_ingest.events import batch, judgement, store
 from svc_ingest.events.batch import Judged, Plan
 from svc_ingest.events.domain import (
     NOBODY_ASKED,
@@ -150,7 +150,7 @@ class EventService:
         outcomes = dict(judged.outcomes)
         for event_id, decision in decisions.items():
             if decision.refusal is not None:
-                outcomes[event_id] = domain.refused(decision.refusal)
+                outcomes[event_id] = judgement.refused(decision.refusal)
         pictures = await self._pictures.keep(sender.tenant_id, list(batch.wanted_pictures(judged, decided)))
         if decided or judged.held:
             plan = self._plan(judged, decided, pictures)
@@ -184,7 +184,7 @@ class EventService:
 
     def _event_row(self, judged: Judged, event_id: EventId, decision: Decision) -> EventRow:
         sighting, camera = judged.sightings[event_id], judged.camera(event_id)
-        if not domain.keeps_embedding(camera, sighting.capture_time, judged.now):
+        if not judgement.keeps_embedding(camera, sighting.capture_time, judged.now):
             return EventRow(sighting, camera, decision)
         return EventRow(
             sighting,
@@ -222,7 +222,7 @@ class EventService:
             await store.insert_images(tx, tenant_id, images)
         visits = await self._fold(tx, sender, accepted)
         outcomes = dict(judged.outcomes)
-        outcomes |= {event_id: domain.refused(refusal) for event_id, refusal in judged.held.items()}
+        outcomes |= {event_id: judgement.refused(refusal) for event_id, refusal in judged.held.items()}
         for row in accepted:
             event_id = row.sighting.event_id
             outcomes[event_id] = batch.accepted(row.decision, visits.get(event_id))

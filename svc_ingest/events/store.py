@@ -32,7 +32,8 @@ _FACTS: Final = """
   t.image_retention_days, t.embedding_retention_days,
   coalesce(q.camera_id, e.camera_id) AS seen_camera_id, coalesce(q.worker_id, e.worker_id) AS seen_worker_id,
   coalesce(q.lease_epoch, e.lease_epoch) AS seen_epoch, coalesce(q.capture_time, e.capture_time) AS seen_capture_time,
-  q.id IS NOT NULL AS seen_quarantined, q.state AS quarantine_state, e.verdict, e.customer_id, e.staff_id, e.similarity,
+  CASE WHEN q.id IS NULL THEN e.body_hash END AS body_hash, q.id IS NOT NULL AS seen_quarantined,
+  q.state AS quarantine_state, e.verdict, e.customer_id, e.staff_id, e.similarity,
   e.visit_id, e.counts, i.id IS NOT NULL AS has_image
 """
 
@@ -97,6 +98,7 @@ def _earlier(row: Row[Any]) -> Earlier:
         worker_id=WorkerId(row.seen_worker_id) if row.seen_worker_id else None,
         lease_epoch=LeaseEpoch(row.seen_epoch),
         capture_time=row.seen_capture_time,
+        body_hash=row.body_hash,
         quarantined=row.seen_quarantined,
         discarded=row.quarantine_state == "DISCARDED",
         verdict=Verdict(row.verdict) if row.verdict else None,
@@ -194,6 +196,7 @@ _EVENT_COLUMNS: Final = (
     _Column("embedding_id", "uuid", lambda row: row.decision.embedding_id),
     _Column("similarity", "real", lambda row: row.decision.similarity),
     _Column("threshold", "real", lambda row: row.decision.threshold),
+    _Column("body_hash", "bytea", lambda row: row.sighting.body_hash),
 )
 
 
@@ -316,9 +319,8 @@ async def visits_of(tx: Tx, tenant_id: TenantId, event_ids: Iterable[EventId]) -
 _MARK_PASSAGES: Final = text(
     """
 INSERT INTO dirty_days (tenant_id, site_id, local_date)
-SELECT DISTINCT s.tenant_id, s.id, (passage.start_time AT TIME ZONE s.time_zone)::date
+SELECT DISTINCT CAST(:tenant AS uuid), site_id, business_day(:tenant, site_id, start_time)
 FROM unnest(CAST(:sites AS uuid[]), CAST(:times AS timestamptz[])) AS passage(site_id, start_time)
-JOIN sites s ON s.tenant_id = :tenant AND s.id = passage.site_id
 """
 )
 

@@ -69,7 +69,7 @@ async def forget_embeddings(tx: Tx, now: datetime, most: int) -> int:
 _DISCARD: Final = text(
     """
 UPDATE quarantined_events SET state = 'DISCARDED', payload = NULL, end_time = :now
-WHERE id IN (SELECT id FROM quarantined_events WHERE state = 'HELD' AND expire_time <= :now LIMIT :most)
+WHERE id IN (SELECT id FROM quarantined_events WHERE state = 'WAITING' AND expire_time <= :now LIMIT :most)
 """
 )
 

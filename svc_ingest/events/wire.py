@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -86,6 +87,7 @@ def read_event(event: event_pb2.FaceDetected) -> Sighting | Refusal:
     face = _face(event)
     if isinstance(face, Refusal):
         return face
+    payload = _without_snapshot(event)
     return Sighting(
         event_id=event_id,
         camera_id=CameraId(UUID(event.camera_id)),
@@ -97,7 +99,8 @@ def read_event(event: event_pb2.FaceDetected) -> Sighting | Refusal:
         clock_uncertainty_ms=event.clock_uncertainty_ms,
         face=face,
         snapshot=event.snapshot if event.HasField("snapshot") else None,
-        payload=_without_snapshot(event),
+        payload=payload,
+        body_hash=hashlib.sha256(payload).digest(),
     )
 
 

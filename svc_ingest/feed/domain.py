@@ -22,11 +22,10 @@ class Position(NamedTuple):
 
 
 class ChangeKind(StrEnum):
-    """What happened to a visit, in the words of visit_feed."""
+    """What happened to a visit: the contract's words, and visit_feed's."""
 
-    STARTED = "STARTED"
+    CREATED = "CREATED"
     UPDATED = "UPDATED"
-    SUPERSEDED = "SUPERSEDED"
     REMOVED = "REMOVED"
 
 
@@ -69,8 +68,8 @@ class Visit:
     dwell: timedelta | None
     row_state: str
     superseded_by: VisitId | None
-    first_camera_id: CameraId | None
-    last_camera_id: CameraId | None
+    first_camera_id: CameraId
+    last_camera_id: CameraId
     is_new: bool
     image_id: ImageId | None
     similarity: float | None
@@ -82,8 +81,6 @@ class Visit:
 
     def state(self, now: datetime) -> VisitState:
         """Where it is in its life: whether it is still open only the clock knows."""
-        if self.row_state == "SUPERSEDED":
-            return VisitState.SUPERSEDED
-        if self.row_state == "REMOVED":
-            return VisitState.RETRACTED
+        if self.row_state != "LIVE":
+            return VisitState(self.row_state)
         return VisitState.OPEN if now <= self.end_time + self.gap else VisitState.CLOSED

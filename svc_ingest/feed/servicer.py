@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import grpc
@@ -19,16 +19,9 @@ from mesh.clock import Clock
 from mesh.errors import problem
 from mesh.ids import ImageId, SiteId
 from mesh.interceptors.errors import understood
-from svc_ingest.feed.domain import ChangeKind, Visit
+from svc_ingest.feed.domain import Visit
 from svc_ingest.feed.images import ImageService
 from svc_ingest.feed.service import Line, VisitFeed
-
-_KINDS: Final = {
-    ChangeKind.STARTED: feed_pb2.VisitChange.KIND_CREATED,
-    ChangeKind.UPDATED: feed_pb2.VisitChange.KIND_UPDATED,
-    ChangeKind.SUPERSEDED: feed_pb2.VisitChange.KIND_REMOVED,
-    ChangeKind.REMOVED: feed_pb2.VisitChange.KIND_REMOVED,
-}
 
 
 class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
@@ -90,7 +83,7 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
         if line.change is None or line.visit is None:
             return feed_pb2.WatchVisitsResponse(keepalive=feed_pb2.Keepalive(), cursor=line.cursor)
         record = write_visit(line.visit, self._clock.now(), faces=caller.role is not Role.VIEWER)
-        change = feed_pb2.VisitChange(kind=_KINDS[line.change.kind], visit=record)
+        change = feed_pb2.VisitChange(kind=feed_pb2.VisitChange.Kind.Value(f"KIND_{line.change.kind}"), visit=record)
         return feed_pb2.WatchVisitsResponse(change=change, cursor=line.cursor)
 
 
@@ -110,8 +103,8 @@ def write_visit(visit: Visit, now: datetime, *, faces: bool) -> visit_pb2.VisitR
         sighting_count=visit.sighting_count,
         state=visit_pb2.VisitState.Value(f"VISIT_STATE_{visit.state(now)}"),
         superseded_by=str(visit.superseded_by) if visit.superseded_by else None,
-        first_camera_id=str(visit.first_camera_id or ""),
-        last_camera_id=str(visit.last_camera_id or ""),
+        first_camera_id=str(visit.first_camera_id),
+        last_camera_id=str(visit.last_camera_id),
         is_new=visit.is_new,
         image_id=str(visit.image_id) if faces and visit.image_id else None,
         similarity=visit.similarity,

@@ -56,7 +56,7 @@ async def changes(
 
 _VISITS: Final = text(
     """
-SELECT v.*, first.camera_id AS first_camera_id, last.camera_id AS last_camera_id, best.quality,
+SELECT v.*, best.quality,
   CASE WHEN v.sighting_count > 1 OR best.verdict <> 'ENROLLED' THEN best.similarity END AS similarity,
   i.id AS image_id, looks.gender, coalesce(rule.visit_gap_seconds, 1800) AS gap_seconds,
   NOT EXISTS (
@@ -65,13 +65,8 @@ SELECT v.*, first.camera_id AS first_camera_id, last.camera_id AS last_camera_id
       AND (o.start_time, o.id) < (v.start_time, v.id)
   ) AS is_new
 FROM visits v
-LEFT JOIN face_events first ON first.tenant_id = v.tenant_id AND first.id = v.first_event_id
 LEFT JOIN face_events best ON best.tenant_id = v.tenant_id AND best.id = v.best_event_id
 LEFT JOIN face_images i ON i.tenant_id = v.tenant_id AND i.event_id = v.best_event_id AND i.state = 'STORED'
-LEFT JOIN LATERAL (
-  SELECT e.camera_id FROM face_events e WHERE e.tenant_id = v.tenant_id AND e.visit_id = v.id
-  ORDER BY e.track_end_time DESC, e.id DESC LIMIT 1
-) AS last ON true
 LEFT JOIN LATERAL (
   SELECT mode() WITHIN GROUP (ORDER BY e.gender) AS gender FROM face_events e
   WHERE e.tenant_id = v.tenant_id AND e.visit_id = v.id AND e.gender IS NOT NULL
@@ -104,8 +99,8 @@ def _visit(row: Row[Any]) -> Visit:
         dwell=None if row.dwell_seconds is None else timedelta(seconds=row.dwell_seconds),
         row_state=row.state,
         superseded_by=VisitId(row.superseded_by) if row.superseded_by else None,
-        first_camera_id=CameraId(row.first_camera_id) if row.first_camera_id else None,
-        last_camera_id=CameraId(row.last_camera_id) if row.last_camera_id else None,
+        first_camera_id=CameraId(row.first_camera_id),
+        last_camera_id=CameraId(row.last_camera_id),
         is_new=row.is_new,
         image_id=ImageId(row.image_id) if row.image_id else None,
         similarity=row.similarity,
