@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from mesh.access import Role
 from mesh.auth import Caller, current_caller
 from mesh.database import Database, Tx
 from mesh.idempotency import once
@@ -42,8 +43,10 @@ class Transactions:
             tenant_id: where another tenant than the caller's is read: the list of all tenants.
         """
         caller = current_caller()
+        # Whoever has sites sees these alone; a worker too, when it reads what people read.
+        site_ids = caller.site_ids if caller.role is Role.WORKER else caller.visible_sites
         async with self._database.transaction(
-            tenant_id or caller.acting_tenant, site_ids=caller.visible_sites, read_only=True
+            tenant_id or caller.acting_tenant, site_ids=site_ids, read_only=True
         ) as tx:
             return await work(tx, caller)
 

@@ -34,7 +34,7 @@ class _Bucket:
 
 
 class SignInLimits:
-    """Counts failures. An attempt counts as failed until `succeeded` gives it back, so that many at once do not slip by.
+    """Counts failures. An attempt counts as failed until `succeeded` gives it back, so many at once do not slip by.
 
     Args:
         limits: by kind of key ("address", "user").
