@@ -31,7 +31,7 @@ from mesh import telemetry
 from mesh.access import Role
 from mesh.clock import Clock
 from mesh.database import Database
-from mesh.errors import MeshError, PermissionDenied, Unauthenticated
+from mesh.errors import MeshError, PermissionDenied, Unauthenticated, Unavailable
 from mesh.ids import SYSTEM_TENANT_ID, CameraId, SiteId, TenantId, WorkerId
 
 if TYPE_CHECKING:
@@ -323,7 +323,11 @@ class TokenVerifier:
         async with self._fetching:
             if self._age() < at_least:
                 return
-            key_set = jwt.PyJWKSet.from_dict(dict(await self._source()))
+            answer = await self._source()
+            try:
+                key_set = jwt.PyJWKSet.from_dict(dict(answer))
+            except jwt.PyJWTError as error:
+                raise Unavailable("the keys that tokens are signed with are not available") from error
             self._keys = {key.key_id: key.key for key in key_set.keys if key.key_id}
             self._fetch_time = self._clock.monotonic()
 

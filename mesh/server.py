@@ -33,7 +33,6 @@ from typing import Any, Final
 import grpc
 import structlog
 import uvloop
-from google.protobuf.descriptor import ServiceDescriptor
 from footfall.type.v1 import problem_pb2
 from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health_pb2, health_pb2_grpc

@@ -112,11 +112,13 @@ def service(issuer: TokenIssuer, auth: Auth | None = None, ingest: Ingest | None
     """The service with these servicers; `changes` replace fields of it."""
     return replace(
         Service(
-            mounts=[Mount(AUTH, auth or Auth()), Mount(INGEST, ingest or Ingest()), Mount(FEED, changes.pop("feed", None))],
+            mounts=[
+                Mount(AUTH, auth or Auth()),
+                Mount(INGEST, ingest or Ingest()),
+                Mount(FEED, changes.pop("feed", None)),
+            ],
             policy=POLICY,
             verifier=issuer.verifier(),
         ),
         **changes,
     )
-
-

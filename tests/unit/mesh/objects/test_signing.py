@@ -1,0 +1,61 @@
+from uuid import uuid4
+
+import pytest
+
+from mesh.clock import FakeClock
+from mesh.errors import PermissionDenied
+from mesh.ids import ImageId, TenantId
+from mesh.keyring import Key, KeyRing
+from mesh.objects import ImageSigner
+
+TENANT, IMAGE = TenantId(uuid4()), ImageId(uuid4())
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def signer(clock):
+    return ImageSigner(KeyRing([Key("a", b"a" * 32)]), clock)
+
+
+def _signature(path: str) -> str:
+    return path.partition("?sig=")[2]
+
+
+def test_a_signed_path_tells_whose_image_it_is(signer):
+    signed = signer.path(TENANT, IMAGE)
+    assert signed.path.startswith(f"/v1/images/{IMAGE}?sig=")
+    assert signer.check(IMAGE, _signature(signed.path)) == TENANT
+
+
+def test_a_signature_is_good_for_one_image(signer):
+    with pytest.raises(PermissionDenied) as refused:
+        signer.check(ImageId(uuid4()), _signature(signer.path(TENANT, IMAGE).path))
+    assert refused.value.reason_name == "SIGNATURE_INVALID"
+
+
+def test_a_signature_ends(signer, clock):
+    signed = signer.path(TENANT, IMAGE)
+    clock.advance(899)
+    signer.check(IMAGE, _signature(signed.path))
+    clock.advance(1)
+    assert clock.now() == signed.expire_time
+    with pytest.raises(PermissionDenied):
+        signer.check(IMAGE, _signature(signed.path))
+
+
+@pytest.mark.parametrize("signature", ["", "x", "AAAA", "é", "%2F", "A" * 48, "A" * 47, "A" * 4096])
+def test_what_is_no_signature_is_refused(signer, signature):
+    with pytest.raises(PermissionDenied):
+        signer.check(IMAGE, signature)
+
+
+def test_nobody_prolongs_a_signature_or_changes_its_tenant(signer):
+    good = _signature(signer.path(TENANT, IMAGE).path)
+    for position in range(len(good) - 1):  # the last character's lowest bits carry nothing
+        changed = good[:position] + ("A" if good[position] != "A" else "B") + good[position + 1 :]
+        with pytest.raises(PermissionDenied):
+            signer.check(IMAGE, changed)
