@@ -113,6 +113,12 @@ def _make_database(connection: psycopg.Connection, database: str) -> None:
         connection.execute(
             sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8'").format(name, owner)
         )
+    restrict_database(connection, database)
+
+
+def restrict_database(connection: psycopg.Connection, database: str) -> None:
+    """Lets the services in, and nobody else; not even they make temporary tables."""
+    name = sql.Identifier(database)
     connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
     services = sql.SQL(", ").join(sql.Identifier(role) for role in SERVICES)
     connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, services))

@@ -83,14 +83,18 @@ $$;
 
 
 def statements() -> Iterator[str]:
-    """The functions and who owns them. Runs as footfall_owner, who may act as footfall_signin."""
+    """The functions, made by footfall_owner."""
     yield _SIGN_IN.strip()
+    yield _PARTITIONS.strip().replace("@POLICIES@", "\n".join(_execute_policies()))
+
+
+def handover_statements() -> Iterator[str]:
+    """Gives the sign-in functions to footfall_signin: after their grants, which only an owner can make."""
     # To be given a function, a role must be allowed to create one: for just as long as that takes.
     yield f"GRANT CREATE ON SCHEMA public TO {SIGN_IN};"
     for function in SIGN_IN_FUNCTIONS:
         yield f"ALTER FUNCTION {function} OWNER TO {SIGN_IN};"
     yield f"REVOKE CREATE ON SCHEMA public FROM {SIGN_IN};"
-    yield _PARTITIONS.strip().replace("@POLICIES@", "\n".join(_execute_policies()))
 
 
 def _execute_policies() -> Iterator[str]:

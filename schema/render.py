@@ -43,6 +43,7 @@ def _statements() -> Iterator[str]:
         yield from roles.policy_statements(table)
     yield from roles.policy_statements(metadata.tables["face_events"], "face_events_default")
     yield from roles.grant_statements()
+    yield from functions.handover_statements()
     # The owner, too, sees and writes only the tenant that is set.
     yield f"SELECT set_config('app.tenant_id', '{SYSTEM_TENANT_ID}', true)"
     yield f"INSERT INTO tenants (id, display_name) VALUES ('{SYSTEM_TENANT_ID}', 'Footfall')"  # noqa: S608 - a constant

@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from schema.bootstrap import bootstrap, login_roles, role_url
+from schema.bootstrap import bootstrap, login_roles, restrict_database, role_url
 from schema.roles import OWNER
 from stack.postgres import Postgres
 
@@ -86,6 +86,7 @@ def fresh_database(server: Postgres, name: str, *, template: str = TEMPLATE) -> 
                 sql.Identifier(name), sql.Identifier(OWNER), sql.Identifier(template)
             )
         )
+        restrict_database(connection, name)  # a copy has the template's tables, and not its database's grants
         try:
             yield TestDatabase(name, server.url(database=name))
         finally:

@@ -516,9 +516,9 @@ CREATE TABLE staff (
 	CONSTRAINT staff_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id)
 );
 
-CREATE UNIQUE INDEX staff_external_key ON staff (tenant_id, external_id) WHERE external_id IS NOT NULL;
-
 CREATE INDEX staff_list_idx ON staff (tenant_id, display_name, id);
+
+CREATE UNIQUE INDEX staff_external_key ON staff (tenant_id, external_id) WHERE external_id IS NOT NULL;
 
 COMMENT ON TABLE staff IS 'People who work there: recognised everywhere in the tenant, counted nowhere.';
 
@@ -610,9 +610,9 @@ CREATE TABLE erasures (
 	CONSTRAINT erasures_state_check CHECK (state IN ('PROVISIONAL', 'FINAL'))
 );
 
-CREATE INDEX erasures_customer_idx ON erasures (tenant_id, customer_id);
-
 CREATE INDEX erasures_open_idx ON erasures (tenant_id, create_time) WHERE state = 'PROVISIONAL';
+
+CREATE INDEX erasures_customer_idx ON erasures (tenant_id, customer_id);
 
 COMMENT ON TABLE erasures IS 'Receipts of erasure: ids and counts, nothing else.';
 
@@ -699,9 +699,9 @@ CREATE TABLE users (
 	CONSTRAINT users_role_check CHECK (role IN ('SYSTEM_ADMIN', 'TENANT_ADMIN', 'SITE_MANAGER', 'VIEWER', 'PRIVACY_OFFICER'))
 );
 
-CREATE UNIQUE INDEX users_email_key ON users (tenant_id, lower(email));
-
 CREATE INDEX users_sign_in_idx ON users (lower(email));
+
+CREATE UNIQUE INDEX users_email_key ON users (tenant_id, lower(email));
 
 COMMENT ON TABLE users IS 'People. system_admins belong to the system tenant.';
 
@@ -879,11 +879,11 @@ CREATE TABLE customers (
 
 CREATE INDEX customers_provisional_idx ON customers (tenant_id, create_time) WHERE state = 'PROVISIONAL';
 
-CREATE INDEX customers_expiry_idx ON customers (tenant_id, expire_time);
-
 CREATE INDEX customers_merged_idx ON customers (tenant_id, merged_into) WHERE merged_into IS NOT NULL;
 
 CREATE UNIQUE INDEX customers_external_key ON customers (tenant_id, external_id) WHERE external_id IS NOT NULL;
+
+CREATE INDEX customers_expiry_idx ON customers (tenant_id, expire_time);
 
 CREATE INDEX customers_list_idx ON customers (tenant_id, last_sighting_time, id);
 
@@ -919,11 +919,11 @@ CREATE TABLE staff_faces (
 	CONSTRAINT staff_faces_image_check CHECK (num_nulls(image_id, object_key, sha256, content_type) IN (0, 4))
 );
 
-CREATE UNIQUE INDEX staff_faces_picture_key ON staff_faces (tenant_id, image_id);
-
 CREATE UNIQUE INDEX staff_faces_primary_key ON staff_faces (tenant_id, staff_id) WHERE is_primary;
 
 CREATE UNIQUE INDEX staff_faces_image_key ON staff_faces (tenant_id, staff_id, sha256);
+
+CREATE UNIQUE INDEX staff_faces_picture_key ON staff_faces (tenant_id, image_id);
 
 COMMENT ON TABLE staff_faces IS 'Photographs that staff are recognised by.';
 
@@ -970,9 +970,9 @@ CREATE TABLE webhook_deliveries (
 	CONSTRAINT webhook_deliveries_state_check CHECK (state IN ('PENDING', 'DELIVERED', 'FAILED'))
 );
 
-CREATE INDEX webhook_deliveries_due_idx ON webhook_deliveries (tenant_id, next_attempt_time) WHERE state = 'PENDING';
-
 CREATE INDEX webhook_deliveries_hook_idx ON webhook_deliveries (tenant_id, webhook_id, create_time);
+
+CREATE INDEX webhook_deliveries_due_idx ON webhook_deliveries (tenant_id, next_attempt_time) WHERE state = 'PENDING';
 
 COMMENT ON TABLE webhook_deliveries IS 'What was or is to be delivered.';
 
@@ -1128,9 +1128,9 @@ CREATE TABLE alerts (
 	CONSTRAINT alerts_severity_check CHECK (severity IN ('INFO', 'WARNING', 'CRITICAL'))
 );
 
-CREATE INDEX alerts_list_idx ON alerts (tenant_id, start_time, id);
-
 CREATE UNIQUE INDEX alerts_open_key ON alerts (tenant_id, kind, subject_id) WHERE end_time IS NULL;
+
+CREATE INDEX alerts_list_idx ON alerts (tenant_id, start_time, id);
 
 COMMENT ON TABLE alerts IS 'What somebody should look at.';
 
@@ -1161,13 +1161,13 @@ CREATE TABLE embeddings (
 	CONSTRAINT embeddings_person_check CHECK (num_nonnulls(customer_id, staff_id) = 1)
 );
 
-CREATE INDEX embeddings_staff_idx ON embeddings (tenant_id, staff_id);
-
 CREATE INDEX embeddings_person_idx ON embeddings (tenant_id, person_id);
 
-CREATE INDEX embeddings_fresh_idx ON embeddings (tenant_id, space, index_time);
-
 CREATE INDEX embeddings_customer_idx ON embeddings (tenant_id, customer_id);
+
+CREATE INDEX embeddings_staff_idx ON embeddings (tenant_id, staff_id);
+
+CREATE INDEX embeddings_fresh_idx ON embeddings (tenant_id, space, index_time);
 
 COMMENT ON TABLE embeddings IS 'The gallery: what faces are compared with. The record; Milvus can be rebuilt from it.';
 
@@ -1192,9 +1192,9 @@ CREATE TABLE merges (
 	CONSTRAINT merges_two_check CHECK (winner_id <> loser_id)
 );
 
-CREATE INDEX merges_loser_idx ON merges (tenant_id, loser_id);
-
 CREATE INDEX merges_winner_idx ON merges (tenant_id, winner_id);
+
+CREATE INDEX merges_loser_idx ON merges (tenant_id, loser_id);
 
 COMMENT ON TABLE merges IS 'Customers that turned out to be one, and those that did not after all.';
 
@@ -1215,9 +1215,9 @@ CREATE TABLE merge_candidates (
 	CONSTRAINT merge_candidates_order_check CHECK (first_id < second_id)
 );
 
-CREATE INDEX merge_candidates_second_idx ON merge_candidates (tenant_id, second_id);
-
 CREATE INDEX merge_candidates_open_idx ON merge_candidates (tenant_id, similarity) WHERE state = 'OPEN';
+
+CREATE INDEX merge_candidates_second_idx ON merge_candidates (tenant_id, second_id);
 
 COMMENT ON TABLE merge_candidates IS 'Pairs that look alike, for a person to judge.';
 
@@ -1292,9 +1292,9 @@ CREATE TABLE api_keys (
 	CONSTRAINT api_keys_role_check CHECK (role IN ('SYSTEM_ADMIN', 'TENANT_ADMIN', 'SITE_MANAGER', 'VIEWER', 'PRIVACY_OFFICER', 'WORKER'))
 );
 
-CREATE INDEX api_keys_sign_in_idx ON api_keys (id);
-
 CREATE UNIQUE INDEX api_keys_worker_key ON api_keys (tenant_id, worker_id) WHERE revoke_time IS NULL;
+
+CREATE INDEX api_keys_sign_in_idx ON api_keys (id);
 
 COMMENT ON TABLE api_keys IS 'Keys of machines; the secret itself is shown once and never stored.';
 
@@ -1476,9 +1476,9 @@ CREATE TABLE face_images (
 	CONSTRAINT face_images_object_check CHECK ((state = 'STORED') = (object_key IS NOT NULL))
 );
 
-CREATE UNIQUE INDEX face_images_event_key ON face_images (tenant_id, event_id);
-
 CREATE INDEX face_images_expiry_idx ON face_images (tenant_id, expire_time) WHERE state = 'STORED';
+
+CREATE UNIQUE INDEX face_images_event_key ON face_images (tenant_id, event_id);
 
 COMMENT ON TABLE face_images IS 'Snapshots of events.';
 
@@ -1535,9 +1535,9 @@ CREATE TABLE leases (
 	CONSTRAINT leases_outage_policy_check CHECK (outage_policy IN ('FAILOVER', 'PINNED'))
 );
 
-CREATE INDEX leases_expiry_idx ON leases (tenant_id, expire_time) WHERE expire_time IS NOT NULL;
-
 CREATE INDEX leases_worker_idx ON leases (tenant_id, worker_id);
+
+CREATE INDEX leases_expiry_idx ON leases (tenant_id, expire_time) WHERE expire_time IS NOT NULL;
 
 COMMENT ON TABLE leases IS 'Who watches which camera now: one row per camera, changed by compare-and-set.';
 
@@ -1602,9 +1602,9 @@ CREATE TABLE commands (
 	CONSTRAINT commands_state_check CHECK (state IN ('PENDING', 'ACCEPTED', 'SUCCEEDED', 'FAILED', 'EXPIRED', 'UNSUPPORTED', 'SUPERSEDED'))
 );
 
-CREATE UNIQUE INDEX commands_seq_key ON commands (tenant_id, worker_id, seq);
-
 CREATE INDEX commands_open_idx ON commands (tenant_id, worker_id, seq) WHERE end_time IS NULL;
+
+CREATE UNIQUE INDEX commands_seq_key ON commands (tenant_id, worker_id, seq);
 
 COMMENT ON TABLE commands IS 'What workers were told to do once, and how it ended.';
 
@@ -1680,16 +1680,6 @@ CREATE FUNCTION sign_in_refresh_token(p_token_hash bytea)
 RETURNS TABLE (tenant_id uuid, family_id uuid)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT t.tenant_id, t.family_id FROM public.refresh_tokens t WHERE t.token_hash = p_token_hash $$;
-
-GRANT CREATE ON SCHEMA public TO footfall_signin;
-
-ALTER FUNCTION sign_in_users(text) OWNER TO footfall_signin;
-
-ALTER FUNCTION sign_in_api_key(uuid) OWNER TO footfall_signin;
-
-ALTER FUNCTION sign_in_refresh_token(bytea) OWNER TO footfall_signin;
-
-REVOKE CREATE ON SCHEMA public FROM footfall_signin;
 
 CREATE FUNCTION ensure_face_event_partitions(p_months integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '5s'
@@ -3012,6 +3002,16 @@ GRANT EXECUTE ON FUNCTION uuid_v7(timestamp with time zone) TO svc_ingest;
 REVOKE EXECUTE ON FUNCTION fold_visits(uuid, uuid, uuid, timestamp with time zone, timestamp with time zone) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION fold_visits(uuid, uuid, uuid, timestamp with time zone, timestamp with time zone) TO svc_ingest;
+
+GRANT CREATE ON SCHEMA public TO footfall_signin;
+
+ALTER FUNCTION sign_in_users(text) OWNER TO footfall_signin;
+
+ALTER FUNCTION sign_in_api_key(uuid) OWNER TO footfall_signin;
+
+ALTER FUNCTION sign_in_refresh_token(bytea) OWNER TO footfall_signin;
+
+REVOKE CREATE ON SCHEMA public FROM footfall_signin;
 
 SELECT set_config('app.tenant_id', '00000000-0000-0000-0000-000000000000', true);
 
