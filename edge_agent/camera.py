@@ -74,6 +74,8 @@ class Workshop:
     rules: Rules
     make_capture: Callable[[CameraId, Plan, Pace], Capture]
     recorded_speed: float
+    same_face: float
+    """Cosine from which on two shots of one camera, a moment apart, show one person."""
     gallery: Gallery = field(default_factory=Gallery)
 
 
@@ -84,7 +86,7 @@ class Camera:
         """`alive`: whether events may be captured under an epoch at this very moment. Starts nothing."""
         self._id, self.plan, self._shop, self._alive = camera_id, plan, shop, alive
         self._capture = shop.make_capture(camera_id, plan, Pace(plan.frame_rate, shop.recorded_speed))
-        self._eye = Eye(shop.inference.analyser, plan.eye, shop.rules)
+        self._eye = Eye(shop.inference.analyser, plan.eye, shop.rules, shop.same_face)
         self._busy = asyncio.Lock()
         self._wanted: tuple[LeaseEpoch | None, bool] = (None, False)
         self._epoch: LeaseEpoch | None = None

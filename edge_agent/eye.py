@@ -50,9 +50,6 @@ class EyeSettings:
     """Count passages; make no embedding of any face."""
     masks: tuple[Polygon, ...] = ()
     """Where not to look."""
-    same_face: float = 0.3
-    """Cosine from which on two shots a moment apart show one person. Below the model's threshold for strangers: here
-    only few are compared."""
     sample_every: int = 10
     """Every so many passages a second embedding goes along, for calibration; 0 = never."""
 
@@ -105,9 +102,10 @@ class Seen:
 class Eye:
     """Follows the faces before one camera. One thread at a time."""
 
-    def __init__(self, analyser: FaceAnalyser, settings: EyeSettings, rules: Rules) -> None:
-        """`analyser`: shared by all eyes of the inference thread."""
-        self._analyser, self._settings, self._rules = analyser, settings, rules
+    def __init__(self, analyser: FaceAnalyser, settings: EyeSettings, rules: Rules, same_face: float) -> None:
+        """`analyser`: shared by all eyes of the inference thread. `same_face`: cosine from which on two shots a moment
+        apart show one person; below the model's threshold for strangers, since only few are compared here."""
+        self._analyser, self._settings, self._rules, self._same_face = analyser, settings, rules, same_face
         self._tracks: tuple[Track[Look], ...] = ()
         self._recorded = False
         self._background: NDArray[np.uint8] | None = None
@@ -175,7 +173,7 @@ class Eye:
             # Without embeddings a doubt is decided by the place: whoever is near enough to be asked about goes on.
             return one.box.overlap(other.box) > 0
         first, second = self._embedding(one.payload), self._embedding(other.payload)
-        return first is not None and second is not None and cosine(first, second) >= self._settings.same_face
+        return first is not None and second is not None and cosine(first, second) >= self._same_face
 
     def _embedding(self, look: Look) -> Embedding | None:
         """Made once per shot, and only when somebody asks; None when the model has nothing to say."""

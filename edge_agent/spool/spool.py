@@ -41,6 +41,8 @@ class Spool:
         self._key = SpoolKey()
         self._in_flight: set[int] = set()
         self._arrived = asyncio.Event()
+        self.unsealed = 0
+        """How many keys of earlier boots were unwrapped: when it grows, `after` answers older events, too."""
 
     @classmethod
     async def open(cls, folder: Path, boot_id: UUID, limits: Limits = Limits()) -> "Spool":  # noqa: B008  frozen
@@ -83,6 +85,7 @@ class Spool:
             self._events.unseal(boot_id, SpoolKey(key))
 
         await self._run(unseal)
+        self.unsealed += 1
         self._arrived.set()
 
     async def put(self, event: NewEvent) -> bool:
