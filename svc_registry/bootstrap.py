@@ -39,7 +39,7 @@ from svc_registry.settings import RegistrySettings
 from svc_registry.wiring import NAME
 
 COMMAND: Final = "bootstrap-admin"
-PASSWORD_VARIABLE: Final = "FOOTFALL_ADMIN_PASSWORD"
+PASSWORD_VARIABLE: Final = "FOOTFALL_ADMIN_PASSWORD"  # noqa: S105 (its name)
 GENERATED_BYTES: Final = 15
 EX_CONFIG: Final = 78
 
