@@ -120,7 +120,7 @@ class Session(Listener):
         await until_one_ends(self._tick(), self._notices(), self._reconnect())
 
     async def leave(self) -> None:
-        """Stops every camera and gives its lease back, as far as the registry listens. To be called while `run` runs."""
+        """Stops every camera and gives its lease back, if the registry listens. To be called while `run` runs."""
         self._leaving = True
         self._leases = Leases(timing=self._leases.timing)
         self._apply()
