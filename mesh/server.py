@@ -137,6 +137,11 @@ class Server:
         """The streams that are open now."""
         return self._streams
 
+    @property
+    def metrics_port(self) -> int:
+        """Where /metrics is served; 0 when it is not."""
+        return self._metrics.port if self._metrics is not None else 0
+
     async def start(self) -> None:
         """Listens. Health says NOT_SERVING until every check has passed.
 

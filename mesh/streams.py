@@ -55,6 +55,10 @@ class OpenStreams:
     def __len__(self) -> int:
         return len(self._streams)
 
+    def all(self) -> tuple[OpenStream, ...]:
+        """Those that are open now."""
+        return tuple(self._streams)
+
     def add(self, cell: CallerCell) -> OpenStream:
         """Registers the stream that runs in this task."""
         task = asyncio.current_task()
@@ -72,7 +76,7 @@ class OpenStreams:
     async def look(self) -> None:
         """Ends the streams whose token has expired or was revoked. Run it every few seconds."""
         now = self._clock.now()
-        for stream in tuple(self._streams):
+        for stream in self.all():
             caller = stream.cell.caller
             if caller.token is None:
                 continue
@@ -87,5 +91,5 @@ class OpenStreams:
 
     def end_all(self, error: MeshError) -> None:
         """Ends every stream: the server stops."""
-        for stream in tuple(self._streams):
+        for stream in self.all():
             stream.end(error)

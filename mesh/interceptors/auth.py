@@ -71,12 +71,12 @@ class Auth(Interceptor):
 
     @asynccontextmanager
     async def around(self, rpc: Rpc) -> AsyncIterator[None]:
+        cell = CallerCell(Caller(peer=peer_name(rpc.context.auth_context()), request_id=telemetry.request_id()))
+        enter(cell)
         try:
-            caller = await self._caller(rpc)
+            cell.caller = await self._caller(rpc, cell.caller)
         except Exception as error:  # noqa: BLE001 (understood() tells ours from bugs, and logs those)
             await refuse(rpc.context, understood(error))
-        cell = CallerCell(caller)
-        enter(cell)
         if not rpc.streaming:
             yield
             return
@@ -104,9 +104,8 @@ class Auth(Interceptor):
             if stream.verdict is not None:
                 raise _EndedError(stream.verdict)
 
-    async def _caller(self, rpc: Rpc) -> Caller:
+    async def _caller(self, rpc: Rpc, caller: Caller) -> Caller:
         rule = rule_of(self._policy, rpc.method)
-        caller = Caller(peer=peer_name(rpc.context.auth_context()), request_id=telemetry.request_id())
         if caller.peer not in rule.peers and ANY_PEER not in rule.peers:
             raise PermissionDenied(
                 "the calling service is not on this RPC's list", reason=problem_pb2.ERROR_REASON_PEER_NOT_ALLOWED

@@ -160,5 +160,7 @@ def _written(stream: Callable[[Any, Context], AsyncIterator[Any]]) -> Callable[[
 
 async def refuse(context: Context, error: MeshError) -> NoReturn:
     """Ends the call with the error's rich status. Raises gRPC's AbortError, which nobody may swallow."""
-    await context.abort_with_status(rpc_status.to_status(to_status(error)))
-    raise AssertionError  # abort_with_status has raised
+    status = rpc_status.to_status(to_status(error))
+    # abort_with_status would drop what is in the trailing metadata already: the request id.
+    await context.abort(status.code, status.details, (*status.trailing_metadata, *(context.trailing_metadata() or ())))
+    raise AssertionError  # abort has raised
