@@ -7,9 +7,14 @@ from typing import Final, Literal
 
 from alembic.config import Config
 from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.schema import SchemaItem
 
 from schema import roles
+from schema.common import Xid8
+
+# Alembic compares models with what it reads back, and SQLAlchemy has no xid8 of its own.
+ischema_names["xid8"] = Xid8
 
 FOLDER: Final = Path(__file__).parent / "migrations"
 

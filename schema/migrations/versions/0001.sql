@@ -131,11 +131,11 @@ CREATE TABLE visits (
 	CONSTRAINT visits_superseded_check CHECK ((state = 'SUPERSEDED') = (superseded_by IS NOT NULL))
 );
 
+CREATE INDEX visits_time_idx ON visits (tenant_id, start_time, id) WHERE state = 'LIVE';
+
 CREATE INDEX visits_site_idx ON visits (tenant_id, site_id, start_time, id) WHERE state = 'LIVE';
 
 CREATE INDEX visits_customer_idx ON visits (tenant_id, customer_id, start_time);
-
-CREATE INDEX visits_time_idx ON visits (tenant_id, start_time, id) WHERE state = 'LIVE';
 
 COMMENT ON TABLE visits IS 'What the fold makes of sightings (schema/visits.py). Those that are over stay, to be told about.';
 
@@ -610,9 +610,9 @@ CREATE TABLE erasures (
 	CONSTRAINT erasures_state_check CHECK (state IN ('PROVISIONAL', 'FINAL'))
 );
 
-CREATE INDEX erasures_open_idx ON erasures (tenant_id, create_time) WHERE state = 'PROVISIONAL';
-
 CREATE INDEX erasures_customer_idx ON erasures (tenant_id, customer_id);
+
+CREATE INDEX erasures_open_idx ON erasures (tenant_id, create_time) WHERE state = 'PROVISIONAL';
 
 COMMENT ON TABLE erasures IS 'Receipts of erasure: ids and counts, nothing else.';
 
@@ -699,9 +699,9 @@ CREATE TABLE users (
 	CONSTRAINT users_role_check CHECK (role IN ('SYSTEM_ADMIN', 'TENANT_ADMIN', 'SITE_MANAGER', 'VIEWER', 'PRIVACY_OFFICER'))
 );
 
-CREATE INDEX users_sign_in_idx ON users (lower(email));
-
 CREATE UNIQUE INDEX users_email_key ON users (tenant_id, lower(email));
+
+CREATE INDEX users_sign_in_idx ON users (lower(email));
 
 COMMENT ON TABLE users IS 'People. system_admins belong to the system tenant.';
 
@@ -809,9 +809,9 @@ CREATE TABLE audit_entries (
 
 CREATE INDEX audit_entries_list_idx ON audit_entries (tenant_id, act_time, id);
 
-CREATE INDEX audit_entries_open_idx ON audit_entries (tenant_id, xid) WHERE seq IS NULL;
-
 CREATE UNIQUE INDEX audit_entries_seq_key ON audit_entries (tenant_id, seq);
+
+CREATE INDEX audit_entries_open_idx ON audit_entries (tenant_id, xid) WHERE seq IS NULL;
 
 COMMENT ON TABLE audit_entries IS 'Who did what. Inserted in the act''s own transaction by every service; nobody can change or remove a row.';
 
@@ -877,15 +877,15 @@ CREATE TABLE customers (
 	CONSTRAINT customers_not_itself_check CHECK (merged_into <> id)
 );
 
-CREATE INDEX customers_provisional_idx ON customers (tenant_id, create_time) WHERE state = 'PROVISIONAL';
-
 CREATE INDEX customers_merged_idx ON customers (tenant_id, merged_into) WHERE merged_into IS NOT NULL;
+
+CREATE INDEX customers_list_idx ON customers (tenant_id, last_sighting_time, id);
 
 CREATE UNIQUE INDEX customers_external_key ON customers (tenant_id, external_id) WHERE external_id IS NOT NULL;
 
 CREATE INDEX customers_expiry_idx ON customers (tenant_id, expire_time);
 
-CREATE INDEX customers_list_idx ON customers (tenant_id, last_sighting_time, id);
+CREATE INDEX customers_provisional_idx ON customers (tenant_id, create_time) WHERE state = 'PROVISIONAL';
 
 COMMENT ON TABLE customers IS 'Visitors, each once.';
 
@@ -1028,9 +1028,9 @@ CREATE TABLE refresh_tokens (
 	CONSTRAINT refresh_tokens_tenant_id_family_id_fkey FOREIGN KEY(tenant_id, family_id) REFERENCES token_families (tenant_id, id) ON DELETE CASCADE
 );
 
-CREATE INDEX refresh_tokens_family_idx ON refresh_tokens (tenant_id, family_id);
-
 CREATE INDEX refresh_tokens_sign_in_idx ON refresh_tokens (token_hash);
+
+CREATE INDEX refresh_tokens_family_idx ON refresh_tokens (tenant_id, family_id);
 
 COMMENT ON TABLE refresh_tokens IS 'Rotating refresh tokens.';
 
@@ -1161,9 +1161,9 @@ CREATE TABLE embeddings (
 	CONSTRAINT embeddings_person_check CHECK (num_nonnulls(customer_id, staff_id) = 1)
 );
 
-CREATE INDEX embeddings_person_idx ON embeddings (tenant_id, person_id);
-
 CREATE INDEX embeddings_customer_idx ON embeddings (tenant_id, customer_id);
+
+CREATE INDEX embeddings_person_idx ON embeddings (tenant_id, person_id);
 
 CREATE INDEX embeddings_staff_idx ON embeddings (tenant_id, staff_id);
 
@@ -1292,9 +1292,9 @@ CREATE TABLE api_keys (
 	CONSTRAINT api_keys_role_check CHECK (role IN ('SYSTEM_ADMIN', 'TENANT_ADMIN', 'SITE_MANAGER', 'VIEWER', 'PRIVACY_OFFICER', 'WORKER'))
 );
 
-CREATE UNIQUE INDEX api_keys_worker_key ON api_keys (tenant_id, worker_id) WHERE revoke_time IS NULL;
-
 CREATE INDEX api_keys_sign_in_idx ON api_keys (id);
+
+CREATE UNIQUE INDEX api_keys_worker_key ON api_keys (tenant_id, worker_id) WHERE revoke_time IS NULL;
 
 COMMENT ON TABLE api_keys IS 'Keys of machines; the secret itself is shown once and never stored.';
 
@@ -1377,11 +1377,11 @@ CREATE TABLE face_events (
 )
  PARTITION BY RANGE (id);
 
-CREATE INDEX face_events_fold_idx ON face_events (tenant_id, customer_id, site_id, track_start_time) WHERE customer_id IS NOT NULL;
-
 CREATE INDEX face_events_camera_idx ON face_events (tenant_id, camera_id, capture_time);
 
 CREATE INDEX face_events_visit_idx ON face_events (tenant_id, visit_id) WHERE visit_id IS NOT NULL;
+
+CREATE INDEX face_events_fold_idx ON face_events (tenant_id, customer_id, site_id, track_start_time) WHERE customer_id IS NOT NULL;
 
 CREATE INDEX face_events_embedding_idx ON face_events (tenant_id, capture_time) WHERE embedding IS NOT NULL;
 
@@ -1476,9 +1476,9 @@ CREATE TABLE face_images (
 	CONSTRAINT face_images_object_check CHECK ((state = 'STORED') = (object_key IS NOT NULL))
 );
 
-CREATE INDEX face_images_expiry_idx ON face_images (tenant_id, expire_time) WHERE state = 'STORED';
-
 CREATE UNIQUE INDEX face_images_event_key ON face_images (tenant_id, event_id);
+
+CREATE INDEX face_images_expiry_idx ON face_images (tenant_id, expire_time) WHERE state = 'STORED';
 
 COMMENT ON TABLE face_images IS 'Snapshots of events.';
 
@@ -1602,9 +1602,9 @@ CREATE TABLE commands (
 	CONSTRAINT commands_state_check CHECK (state IN ('PENDING', 'ACCEPTED', 'SUCCEEDED', 'FAILED', 'EXPIRED', 'UNSUPPORTED', 'SUPERSEDED'))
 );
 
-CREATE INDEX commands_open_idx ON commands (tenant_id, worker_id, seq) WHERE end_time IS NULL;
-
 CREATE UNIQUE INDEX commands_seq_key ON commands (tenant_id, worker_id, seq);
+
+CREATE INDEX commands_open_idx ON commands (tenant_id, worker_id, seq) WHERE end_time IS NULL;
 
 COMMENT ON TABLE commands IS 'What workers were told to do once, and how it ended.';
 
@@ -1709,16 +1709,17 @@ BEGIN
     ALTER TABLE public.face_events_default NO FORCE ROW LEVEL SECURITY;  -- so that the owner sees the strays
     SELECT EXISTS (SELECT FROM public.face_events_default WHERE id >= v_from AND id < v_to) INTO v_strays;
     IF v_strays THEN
-      EXECUTE format(
-        'CREATE TABLE public.%I (LIKE public.face_events INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', v_name);
-      EXECUTE format(
-        'WITH moved AS (DELETE FROM public.face_events_default WHERE id >= $1 AND id < $2 RETURNING *)'
-        ' INSERT INTO public.%I SELECT * FROM moved', v_name) USING v_from, v_to;
-      EXECUTE format(
-        'ALTER TABLE public.face_events ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)', v_name, v_from, v_to);
-    ELSE
-      EXECUTE format(
-        'CREATE TABLE public.%I PARTITION OF public.face_events FOR VALUES FROM (%L) TO (%L)', v_name, v_from, v_to);
+      -- By way of a table aside: attaching one that is full would check its foreign keys with the owner's eyes, which
+      -- see no tenant's cameras.
+      CREATE TABLE public.face_events_moving AS
+        SELECT * FROM public.face_events_default WHERE id >= v_from AND id < v_to;
+      DELETE FROM public.face_events_default WHERE id >= v_from AND id < v_to;
+    END IF;
+    EXECUTE format(
+      'CREATE TABLE public.%I PARTITION OF public.face_events FOR VALUES FROM (%L) TO (%L)', v_name, v_from, v_to);
+    IF v_strays THEN
+      EXECUTE format('INSERT INTO public.%I SELECT * FROM public.face_events_moving', v_name);
+      DROP TABLE public.face_events_moving;
     END IF;
     ALTER TABLE public.face_events_default FORCE ROW LEVEL SECURITY;
     -- Policies do not pass from parent to child where a child is asked directly; nor is a child ever granted.
