@@ -23,7 +23,7 @@ EXIT_CONFIGURATION: Final = 2
 EXIT_DISMISSED: Final = 78
 """The registry does not want this process back: systemd's unit does not restart it."""
 
-_FLAGS: Final = {"gateway_ca": "--ca", "demo_vision": "--demo-vision"}
+_FLAGS: Final = {"tls_ca": "--ca"}
 
 _log = structlog.get_logger(__name__)
 

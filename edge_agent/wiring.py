@@ -213,7 +213,7 @@ def load_models(settings: AgentSettings) -> Models:
 
 def gateway_connector(settings: AgentSettings) -> Connect:
     """A way to the gateway. Raises OSError when the CA cannot be read."""
-    ca = None if settings.gateway_ca is None else settings.gateway_ca.read_bytes()
+    ca = None if settings.tls_ca is None else settings.tls_ca.read_bytes()
     return connector(settings.gateway, ca=ca, server_name=settings.gateway_name)
 
 
