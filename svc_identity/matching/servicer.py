@@ -54,11 +54,11 @@ def _query(position: int, face: match_pb2.FaceQuery) -> Query:
 
 
 def vector_of(embedding: embedding_pb2.Embedding, field: str) -> Vector:
-    """The vector (512,) of an embedding; ``InvalidField`` naming ``field`` when it is not finite or not of length 1."""
+    """The vector (512,) of an embedding; EMBEDDING_INVALID naming ``field`` when it is not finite or not of length 1."""
     try:
         vector: Vector = checked(np.frombuffer(embedding.vector, dtype="<f4")[np.newaxis, :])[0]
     except (BadVectorError, ValueError) as error:
-        raise InvalidField(field, str(error)) from error
+        raise InvalidField(field, str(error), reason=problem_pb2.ERROR_REASON_EMBEDDING_INVALID) from error
     return vector
 
 
