@@ -24,7 +24,7 @@ class Agent:
     """For `status` and the log's name: lower-case letters, digits, hyphens."""
     api_key: str = field(repr=False)
     settings: Mapping[str, str] = field(default_factory=dict)
-    """More of the agent's settings, e.g. {"FOOTFALL_VISION": "demo"}."""
+    """More of the agent's settings, e.g. {"FOOTFALL_ALLOW_FILES": "/films"}."""
 
     def __post_init__(self) -> None:
         """Raises ValueError: the name becomes a file's."""
@@ -53,7 +53,7 @@ def child(around: Surroundings, agent: Agent) -> Child:
         "gateway": f"localhost:{around.ports.gateway}",
         "tls_ca": around.tls("gateway").ca,
         "api_key": agent.api_key,
-        "state": folder,
+        "spool": folder / "spool",
     }
 
     async def ready(_: int) -> bool:

@@ -163,7 +163,9 @@ async def _build(gateway: Gateway, around: Surroundings) -> Stage:
             source = Source(folder.as_uri().replace("file://", "folder://"))
             await shop.camera(sites[site.key], camera.name, source, camera.role.lower())
         key = await shop.worker_key(sites[site.key], f"agent at {site.name}")
-        agents.add(around.home, Agent(site.key, key, {"FOOTFALL_RECORDINGS": "true"}))
+        # Recordings only, from the demo's own folder, as fast as this machine can look at them.
+        watching = {"FOOTFALL_ALLOW_FILES": str(house.films_of(around.home)), "FOOTFALL_RECORDED_SPEED": "0"}
+        agents.add(around.home, Agent(site.key, key, watching))
     staff = {name: await shop.staff(CAST[name].name, _portraits(around, name)) for name in STAFF}
     return Stage(sites, staff, owner, stranger)
 
