@@ -20,9 +20,9 @@ CREATE TABLE match_decisions (
 	CONSTRAINT match_decisions_verdict_check CHECK (verdict IN ('MATCHED', 'ENROLLED', 'STAFF', 'UNDECIDED', 'REJECTED'))
 );
 
-CREATE INDEX match_decisions_customer_idx ON match_decisions (tenant_id, customer_id, capture_time);
-
 CREATE INDEX match_decisions_time_idx ON match_decisions (tenant_id, capture_time);
+
+CREATE INDEX match_decisions_customer_idx ON match_decisions (tenant_id, customer_id, capture_time);
 
 COMMENT ON TABLE match_decisions IS 'Who each face was taken for, and why. Asked again, a face gets its first decision.';
 
@@ -131,11 +131,11 @@ CREATE TABLE visits (
 	CONSTRAINT visits_superseded_check CHECK ((state = 'SUPERSEDED') = (superseded_by IS NOT NULL))
 );
 
-CREATE INDEX visits_time_idx ON visits (tenant_id, start_time, id) WHERE state = 'LIVE';
+CREATE INDEX visits_customer_idx ON visits (tenant_id, customer_id, start_time);
 
 CREATE INDEX visits_site_idx ON visits (tenant_id, site_id, start_time, id) WHERE state = 'LIVE';
 
-CREATE INDEX visits_customer_idx ON visits (tenant_id, customer_id, start_time);
+CREATE INDEX visits_time_idx ON visits (tenant_id, start_time, id) WHERE state = 'LIVE';
 
 COMMENT ON TABLE visits IS 'What the fold makes of sightings (schema/visits.py). Those that are over stay, to be told about.';
 
@@ -516,9 +516,9 @@ CREATE TABLE staff (
 	CONSTRAINT staff_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id)
 );
 
-CREATE INDEX staff_list_idx ON staff (tenant_id, display_name, id);
-
 CREATE UNIQUE INDEX staff_external_key ON staff (tenant_id, external_id) WHERE external_id IS NOT NULL;
+
+CREATE INDEX staff_list_idx ON staff (tenant_id, display_name, id);
 
 COMMENT ON TABLE staff IS 'People who work there: recognised everywhere in the tenant, counted nowhere.';
 
@@ -725,9 +725,9 @@ CREATE TABLE token_families (
 	CONSTRAINT token_families_subject_kind_check CHECK (subject_kind IN ('USER', 'API_KEY'))
 );
 
-CREATE INDEX token_families_subject_idx ON token_families (tenant_id, subject_id);
-
 CREATE INDEX token_families_expiry_idx ON token_families (tenant_id, expire_time);
+
+CREATE INDEX token_families_subject_idx ON token_families (tenant_id, subject_id);
 
 COMMENT ON TABLE token_families IS 'One sign-in and all tokens that descend from it; revoked as a whole.';
 
@@ -807,9 +807,9 @@ CREATE TABLE audit_entries (
 	CONSTRAINT audit_entries_sealed_check CHECK (num_nulls(seq, previous_hash, hash, seal_time) IN (0, 4))
 );
 
-CREATE INDEX audit_entries_list_idx ON audit_entries (tenant_id, act_time, id);
-
 CREATE UNIQUE INDEX audit_entries_seq_key ON audit_entries (tenant_id, seq);
+
+CREATE INDEX audit_entries_list_idx ON audit_entries (tenant_id, act_time, id);
 
 CREATE INDEX audit_entries_open_idx ON audit_entries (tenant_id, xid) WHERE seq IS NULL;
 
@@ -877,15 +877,15 @@ CREATE TABLE customers (
 	CONSTRAINT customers_not_itself_check CHECK (merged_into <> id)
 );
 
-CREATE INDEX customers_merged_idx ON customers (tenant_id, merged_into) WHERE merged_into IS NOT NULL;
+CREATE INDEX customers_expiry_idx ON customers (tenant_id, expire_time);
 
-CREATE INDEX customers_list_idx ON customers (tenant_id, last_sighting_time, id);
+CREATE INDEX customers_merged_idx ON customers (tenant_id, merged_into) WHERE merged_into IS NOT NULL;
 
 CREATE UNIQUE INDEX customers_external_key ON customers (tenant_id, external_id) WHERE external_id IS NOT NULL;
 
-CREATE INDEX customers_expiry_idx ON customers (tenant_id, expire_time);
-
 CREATE INDEX customers_provisional_idx ON customers (tenant_id, create_time) WHERE state = 'PROVISIONAL';
+
+CREATE INDEX customers_list_idx ON customers (tenant_id, last_sighting_time, id);
 
 COMMENT ON TABLE customers IS 'Visitors, each once.';
 
@@ -919,11 +919,11 @@ CREATE TABLE staff_faces (
 	CONSTRAINT staff_faces_image_check CHECK (num_nulls(image_id, object_key, sha256, content_type) IN (0, 4))
 );
 
-CREATE UNIQUE INDEX staff_faces_primary_key ON staff_faces (tenant_id, staff_id) WHERE is_primary;
-
 CREATE UNIQUE INDEX staff_faces_image_key ON staff_faces (tenant_id, staff_id, sha256);
 
 CREATE UNIQUE INDEX staff_faces_picture_key ON staff_faces (tenant_id, image_id);
+
+CREATE UNIQUE INDEX staff_faces_primary_key ON staff_faces (tenant_id, staff_id) WHERE is_primary;
 
 COMMENT ON TABLE staff_faces IS 'Photographs that staff are recognised by.';
 
@@ -1028,9 +1028,9 @@ CREATE TABLE refresh_tokens (
 	CONSTRAINT refresh_tokens_tenant_id_family_id_fkey FOREIGN KEY(tenant_id, family_id) REFERENCES token_families (tenant_id, id) ON DELETE CASCADE
 );
 
-CREATE INDEX refresh_tokens_sign_in_idx ON refresh_tokens (token_hash);
-
 CREATE INDEX refresh_tokens_family_idx ON refresh_tokens (tenant_id, family_id);
+
+CREATE INDEX refresh_tokens_sign_in_idx ON refresh_tokens (token_hash);
 
 COMMENT ON TABLE refresh_tokens IS 'Rotating refresh tokens.';
 
@@ -1056,6 +1056,7 @@ CREATE TABLE workers (
 	spool_events INTEGER DEFAULT 0 NOT NULL,
 	spool_bytes BIGINT DEFAULT 0 NOT NULL,
 	spool_oldest_time TIMESTAMP WITH TIME ZONE,
+	clock_offset_ms INTEGER DEFAULT 0 NOT NULL,
 	generation BIGINT DEFAULT 0 NOT NULL,
 	desired_revision BIGINT DEFAULT 0 NOT NULL,
 	command_seq BIGINT DEFAULT 0 NOT NULL,
@@ -1085,6 +1086,8 @@ COMMENT ON COLUMN workers.embedding_spaces IS 'Best first';
 COMMENT ON COLUMN workers.slots IS 'Cameras it is willing to watch';
 
 COMMENT ON COLUMN workers.spool_oldest_time IS 'Capture time of the oldest event in its spool; null when empty';
+
+COMMENT ON COLUMN workers.clock_offset_ms IS 'Server time minus its wall clock at the last heartbeat';
 
 COMMENT ON COLUMN workers.generation IS 'Of its last session';
 
@@ -1128,9 +1131,9 @@ CREATE TABLE alerts (
 	CONSTRAINT alerts_severity_check CHECK (severity IN ('INFO', 'WARNING', 'CRITICAL'))
 );
 
-CREATE UNIQUE INDEX alerts_open_key ON alerts (tenant_id, kind, subject_id) WHERE end_time IS NULL;
-
 CREATE INDEX alerts_list_idx ON alerts (tenant_id, start_time, id);
+
+CREATE UNIQUE INDEX alerts_open_key ON alerts (tenant_id, kind, subject_id) WHERE end_time IS NULL;
 
 COMMENT ON TABLE alerts IS 'What somebody should look at.';
 
@@ -1161,9 +1164,9 @@ CREATE TABLE embeddings (
 	CONSTRAINT embeddings_person_check CHECK (num_nonnulls(customer_id, staff_id) = 1)
 );
 
-CREATE INDEX embeddings_customer_idx ON embeddings (tenant_id, customer_id);
-
 CREATE INDEX embeddings_person_idx ON embeddings (tenant_id, person_id);
+
+CREATE INDEX embeddings_customer_idx ON embeddings (tenant_id, customer_id);
 
 CREATE INDEX embeddings_staff_idx ON embeddings (tenant_id, staff_id);
 
@@ -1377,11 +1380,11 @@ CREATE TABLE face_events (
 )
  PARTITION BY RANGE (id);
 
-CREATE INDEX face_events_camera_idx ON face_events (tenant_id, camera_id, capture_time);
+CREATE INDEX face_events_fold_idx ON face_events (tenant_id, customer_id, site_id, track_start_time) WHERE customer_id IS NOT NULL;
 
 CREATE INDEX face_events_visit_idx ON face_events (tenant_id, visit_id) WHERE visit_id IS NOT NULL;
 
-CREATE INDEX face_events_fold_idx ON face_events (tenant_id, customer_id, site_id, track_start_time) WHERE customer_id IS NOT NULL;
+CREATE INDEX face_events_camera_idx ON face_events (tenant_id, camera_id, capture_time);
 
 CREATE INDEX face_events_embedding_idx ON face_events (tenant_id, capture_time) WHERE embedding IS NOT NULL;
 
@@ -1499,7 +1502,7 @@ CREATE TABLE camera_reports (
 	report_time TIMESTAMP WITH TIME ZONE NOT NULL,
 	CONSTRAINT camera_reports_pkey PRIMARY KEY (tenant_id, camera_id),
 	CONSTRAINT camera_reports_tenant_id_camera_id_fkey FOREIGN KEY(tenant_id, camera_id) REFERENCES cameras (tenant_id, id) ON DELETE CASCADE,
-	CONSTRAINT camera_reports_activity_check CHECK (activity IN ('OPENING', 'WATCHING', 'PAUSED', 'FAILING'))
+	CONSTRAINT camera_reports_activity_check CHECK (activity IN ('OPENING', 'WATCHING', 'PAUSED', 'FAILING', 'FINISHED'))
 );
 
 COMMENT ON TABLE camera_reports IS 'How each camera fares, as its worker last said.';
@@ -1515,6 +1518,7 @@ CREATE TABLE leases (
 	camera_id UUID NOT NULL,
 	site_id UUID NOT NULL,
 	state TEXT DEFAULT 'RELEASED' NOT NULL,
+	lease_id UUID,
 	epoch BIGINT DEFAULT 0 NOT NULL,
 	worker_id UUID,
 	generation BIGINT,
@@ -1522,6 +1526,7 @@ CREATE TABLE leases (
 	grant_time TIMESTAMP WITH TIME ZONE,
 	expire_time TIMESTAMP WITH TIME ZONE,
 	release_deadline_time TIMESTAMP WITH TIME ZONE,
+	successor_lease_id UUID,
 	successor_worker_id UUID,
 	successor_generation BIGINT,
 	successor_time TIMESTAMP WITH TIME ZONE,
@@ -1535,11 +1540,13 @@ CREATE TABLE leases (
 	CONSTRAINT leases_outage_policy_check CHECK (outage_policy IN ('FAILOVER', 'PINNED'))
 );
 
-CREATE INDEX leases_worker_idx ON leases (tenant_id, worker_id);
-
 CREATE INDEX leases_expiry_idx ON leases (tenant_id, expire_time) WHERE expire_time IS NOT NULL;
 
+CREATE INDEX leases_worker_idx ON leases (tenant_id, worker_id);
+
 COMMENT ON TABLE leases IS 'Who watches which camera now: one row per camera, changed by compare-and-set.';
+
+COMMENT ON COLUMN leases.lease_id IS 'UUIDv7 of the lease that lives, or lived last';
 
 COMMENT ON COLUMN leases.epoch IS 'Fencing number of the last grant: +1 at each, never reused';
 
@@ -1557,6 +1564,7 @@ CREATE TABLE lease_epochs (
 	tenant_id UUID NOT NULL,
 	camera_id UUID NOT NULL,
 	epoch BIGINT NOT NULL,
+	lease_id UUID DEFAULT gen_random_uuid() NOT NULL,
 	site_id UUID NOT NULL,
 	worker_id UUID NOT NULL,
 	generation BIGINT NOT NULL,
@@ -1564,6 +1572,7 @@ CREATE TABLE lease_epochs (
 	expire_time TIMESTAMP WITH TIME ZONE,
 	end_time TIMESTAMP WITH TIME ZONE,
 	end_reason TEXT,
+	problem JSONB,
 	CONSTRAINT lease_epochs_pkey PRIMARY KEY (tenant_id, camera_id, epoch),
 	CONSTRAINT lease_epochs_tenant_id_camera_id_fkey FOREIGN KEY(tenant_id, camera_id) REFERENCES cameras (tenant_id, id) ON DELETE CASCADE,
 	CONSTRAINT lease_epochs_tenant_id_worker_id_fkey FOREIGN KEY(tenant_id, worker_id) REFERENCES workers (tenant_id, id)
@@ -1578,6 +1587,8 @@ COMMENT ON COLUMN lease_epochs.expire_time IS 'Last renewed expiry; null for PIN
 COMMENT ON COLUMN lease_epochs.end_time IS 'Null while it runs';
 
 COMMENT ON COLUMN lease_epochs.end_reason IS 'RELEASED, EXPIRED, FLIPPED, REGRANTED, …';
+
+COMMENT ON COLUMN lease_epochs.problem IS 'footfall.type.v1.Problem, when its holder gave it up';
 
 CREATE TABLE commands (
 	tenant_id UUID NOT NULL,
@@ -1602,9 +1613,9 @@ CREATE TABLE commands (
 	CONSTRAINT commands_state_check CHECK (state IN ('PENDING', 'ACCEPTED', 'SUCCEEDED', 'FAILED', 'EXPIRED', 'UNSUPPORTED', 'SUPERSEDED'))
 );
 
-CREATE UNIQUE INDEX commands_seq_key ON commands (tenant_id, worker_id, seq);
-
 CREATE INDEX commands_open_idx ON commands (tenant_id, worker_id, seq) WHERE end_time IS NULL;
+
+CREATE UNIQUE INDEX commands_seq_key ON commands (tenant_id, worker_id, seq);
 
 COMMENT ON TABLE commands IS 'What workers were told to do once, and how it ended.';
 
@@ -1625,6 +1636,7 @@ CREATE TABLE coverage_slices (
 	frames INTEGER DEFAULT 0 NOT NULL,
 	faces_seen INTEGER DEFAULT 0 NOT NULL,
 	faces_usable INTEGER DEFAULT 0 NOT NULL,
+	events_evicted INTEGER DEFAULT 0 NOT NULL,
 	update_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
 	CONSTRAINT coverage_slices_pkey PRIMARY KEY (tenant_id, camera_id, start_time, epoch, boot_id),
 	CONSTRAINT coverage_slices_tenant_id_camera_id_fkey FOREIGN KEY(tenant_id, camera_id) REFERENCES cameras (tenant_id, id) ON DELETE CASCADE,
