@@ -53,8 +53,8 @@ POOL_WAIT_SECONDS: Final = 5.0  # for a free connection, before OVERLOADED
 _REPEATABLE: Final = frozenset({"40001", "40P01"})
 _TIMED_OUT: Final = frozenset({"55P03", "57014"})
 # Classes of "the server is away, going, coming or full": connection exceptions, operator intervention, too many
-# clients, and a standby that was written to.
-_AWAY: Final = ("08", "57P", "53300", "25006")
+# clients.
+_AWAY: Final = ("08", "57P", "53300")
 
 _SCOPE: Final = text("SELECT set_config('app.tenant_id', :tenant, true), set_config('app.site_ids', :sites, true)")
 _log = structlog.get_logger(__name__)

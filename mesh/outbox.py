@@ -31,9 +31,10 @@ from mesh.database import Tx
 # The SQL function and type below are this version's; the pin in pyproject.toml and a test hold them together.
 PROCRASTINATE: Final = "3.10.0"
 POLL_SECONDS: Final = 1.0  # beside NOTIFY
-STALLED_SECONDS: Final = 30.0  # a worker without a heartbeat for so long is dead, and its jobs run again
-RESCUE_SECONDS: Final = 10.0
+STALLED_SECONDS = 30.0  # a worker without a heartbeat for so long is dead, and its jobs run again
+RESCUE_SECONDS = 10.0
 CONCURRENCY: Final = 4
+FIRST_WAIT_SECONDS = 1  # before a failed handler runs again; doubled each time
 MOST_WAIT_SECONDS: Final = 60
 
 Handler: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -155,4 +156,6 @@ class _Patience(procrastinate.BaseRetryStrategy):
         exception: BaseException,  # noqa: ARG002
         job: procrastinate.jobs.Job,
     ) -> procrastinate.RetryDecision:
-        return procrastinate.RetryDecision(retry_in={"seconds": min(MOST_WAIT_SECONDS, 2 ** min(job.attempts, 10))})
+        return procrastinate.RetryDecision(
+            retry_in={"seconds": min(MOST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(job.attempts, 10))}
+        )

@@ -165,7 +165,7 @@ class Server:
         await self._announce(serving=False)
         self.port = self._server.add_secure_port(self._listen, self._tls.server_credentials())
         if self._metrics_listen is not None:
-            self._metrics = MetricsServer(self._metrics_listen, self._ready.is_set)
+            self._metrics = MetricsServer(self._metrics_listen, lambda: self.is_ready)
         await self._server.start()
         self._supervisor.every(CHECK_SECONDS, "readiness", self._check)
         self._supervisor.every(POLL_SECONDS, "streams", self._streams.look)
@@ -176,6 +176,11 @@ class Server:
         _log.info(
             "listening", address=self._listen, port=self.port, services=names, unbuilt=len(unbuilt(service.mounts))
         )
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether health says SERVING."""
+        return self._ready.is_set()
 
     async def ready(self) -> None:
         """Waits until health says SERVING."""
