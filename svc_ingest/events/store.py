@@ -37,19 +37,37 @@ _FACTS: Final = """
   e.visit_id, e.counts, i.id IS NOT NULL AS has_image
 """
 
-# The ids are parameters of index scans here: a partition of face_events is opened only when an id lies in its month.
+# Each row is looked up by its key, whatever the planner believes about tables that were empty yesterday: LIMIT keeps it
+# from joining sets. Of face_events that opens one partition, the id's month.
+_EVENT: Final = """
+LEFT JOIN LATERAL (SELECT * FROM face_events WHERE tenant_id = :tenant AND id = asked.id LIMIT 1) AS e ON true
+LEFT JOIN LATERAL (SELECT * FROM quarantined_events WHERE tenant_id = :tenant AND id = asked.id LIMIT 1) AS q ON true
+LEFT JOIN LATERAL (SELECT id FROM face_images WHERE tenant_id = :tenant AND event_id = asked.id LIMIT 1) AS i ON true
+"""
+_CAMERA: Final = """
+LEFT JOIN LATERAL (
+  SELECT site_id, enabled, delete_time, source_uri FROM cameras
+  WHERE tenant_id = :tenant AND id = asked.camera_id LIMIT 1
+) AS c ON true
+LEFT JOIN LATERAL (SELECT privacy_mode FROM sites WHERE tenant_id = :tenant AND id = c.site_id LIMIT 1) AS s ON true
+LEFT JOIN LATERAL (
+  SELECT image_retention_days, embedding_retention_days FROM tenants WHERE id = :tenant LIMIT 1
+) AS t ON true
+"""
+
 _GROUNDS: Final = text(
     f"""
 SELECT asked.id, {_FACTS}, l.worker_id AS epoch_worker_id, l.grant_time, l.end_time, d.event_id IS NOT NULL AS erased
 FROM unnest(CAST(:ids AS uuid[]), CAST(:cameras AS uuid[]), CAST(:epochs AS bigint[])) AS asked(id, camera_id, epoch)
-LEFT JOIN cameras c ON c.tenant_id = :tenant AND c.id = asked.camera_id
-LEFT JOIN sites s ON s.tenant_id = c.tenant_id AND s.id = c.site_id
-LEFT JOIN tenants t ON t.id = c.tenant_id
-LEFT JOIN lease_epochs l ON l.tenant_id = :tenant AND l.camera_id = asked.camera_id AND l.epoch = asked.epoch
-LEFT JOIN face_events e ON e.tenant_id = :tenant AND e.id = asked.id
-LEFT JOIN quarantined_events q ON q.tenant_id = :tenant AND q.id = asked.id
-LEFT JOIN event_tombstones d ON d.tenant_id = :tenant AND d.event_id = asked.id
-LEFT JOIN face_images i ON i.tenant_id = :tenant AND i.event_id = asked.id
+{_EVENT}
+{_CAMERA}
+LEFT JOIN LATERAL (
+  SELECT worker_id, grant_time, end_time FROM lease_epochs
+  WHERE tenant_id = :tenant AND camera_id = asked.camera_id AND epoch = asked.epoch LIMIT 1
+) AS l ON true
+LEFT JOIN LATERAL (
+  SELECT event_id FROM event_tombstones WHERE tenant_id = :tenant AND event_id = asked.id LIMIT 1
+) AS d ON true
 """  # noqa: S608 (constants)
 )
 
@@ -401,13 +419,13 @@ class StoredEvent:
 _STORED: Final = text(
     f"""
 SELECT asked.id, {_FACTS}
-FROM unnest(CAST(:ids AS uuid[])) AS asked(id)
-LEFT JOIN face_events e ON e.tenant_id = :tenant AND e.id = asked.id
-LEFT JOIN quarantined_events q ON q.tenant_id = :tenant AND q.id = asked.id
-JOIN cameras c ON c.tenant_id = :tenant AND c.id = coalesce(q.camera_id, e.camera_id)
-JOIN sites s ON s.tenant_id = c.tenant_id AND s.id = c.site_id
-JOIN tenants t ON t.id = c.tenant_id
-LEFT JOIN face_images i ON i.tenant_id = :tenant AND i.event_id = asked.id
+FROM (SELECT given.id, e.camera_id FROM unnest(CAST(:ids AS uuid[])) AS given(id), LATERAL (
+  SELECT camera_id FROM face_events WHERE tenant_id = :tenant AND id = given.id
+  UNION ALL
+  SELECT camera_id FROM quarantined_events WHERE tenant_id = :tenant AND id = given.id LIMIT 1
+) AS e) AS asked
+{_EVENT}
+{_CAMERA}
 """  # noqa: S608 (constants)
 )
 
