@@ -151,8 +151,14 @@ def is_alive(leases: Leases[Plan], ref: Ref, now: float) -> bool:
     return lease.policy is Policy.PINNED or now < deadline
 
 
-def to_watch(leases: Leases[Plan], now: float, server_time: datetime) -> dict[CameraId, Watch[Plan]]:
-    """What to do with each camera at `now`; one that is not named is to be let go."""
+def to_watch(
+    leases: Leases[Plan], now: float, server_time: datetime, opened: Collection[CameraId] = ()
+) -> dict[CameraId, Watch[Plan]]:
+    """What to do with each camera at `now`; one that is not named is to be let go.
+
+    `opened`: cameras whose source is open. A lease that waits for its first renewal starts nothing, and closes nothing
+    either: in a hand-over the source stays open while the epoch changes.
+    """
     watches: dict[CameraId, Watch[Plan]] = {}
     for camera, lease in leases.desired.items():
         match lease.phase:
@@ -162,6 +168,8 @@ def to_watch(leases: Leases[Plan], now: float, server_time: datetime) -> dict[Ca
                 continue
             case _ if is_alive(leases, lease.ref, now):
                 watches[camera] = Watch(lease.plan, lease.epoch, lease.paused)
+            case _ if lease.ref not in leases.deadlines and camera in opened:
+                watches[camera] = Watch(lease.plan, None)
     return watches
 
 

@@ -304,7 +304,8 @@ class Session(Listener):
     def _apply(self) -> None:
         """Has the cameras do what follows from what is known now."""
         now, server_now = self._out.running_asleep(), self._out.clock.server_now()
-        watches = domain.to_watch(self._leases, now, server_now) if self._keyed else {}
+        opened = self._out.cameras.reports().keys()
+        watches = domain.to_watch(self._leases, now, server_now, opened) if self._keyed else {}
         self._out.cameras.watch(watches)
         self._woken.set()
 

@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -57,8 +57,16 @@ def write_film(path: Path, frames: int, *, rate: float = 10.0, first: int = 0) -
 class MjpegCamera:
     """Serves an endless MJPEG stream on loopback, with a password if one is set."""
 
-    def __init__(self, *, rate: float = 20.0, authorization: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        rate: float = 20.0,
+        authorization: str = "",
+        shows: Callable[[int], NDArray[np.uint8]] = picture,
+    ) -> None:
         camera = self
+        self._shows = shows
+        self.viewers = 0
         self.frozen = threading.Event()
         self._stopped = threading.Event()
 
@@ -72,6 +80,7 @@ class MjpegCamera:
                 self.send_response(200)
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
                 self.end_headers()
+                camera.viewers += 1
                 with contextlib.suppress(OSError):
                     camera._serve(self.wfile, 1 / rate)
 
@@ -93,7 +102,7 @@ class MjpegCamera:
         while not self._stopped.wait(interval):
             if self.frozen.is_set():
                 continue
-            jpeg = cv2.imencode(".jpg", picture(number))[1].tobytes()
+            jpeg = cv2.imencode(".jpg", self._shows(number))[1].tobytes()
             number += 1
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             out.write(head.encode() + jpeg + b"\r\n")  # type: ignore[attr-defined]
