@@ -336,7 +336,7 @@ async def test_a_site_without_pictures_keeps_none(
     assert outcome.status == Outcome.STATUS_ACCEPTED
     assert outcome.snapshot_status == event_pb2.SNAPSHOT_STATUS_NOT_KEPT
     assert ingest.rows("SELECT embedding IS NOT NULL FROM face_events") == [(embedding_is_kept,)]
-    assert [key async for key in ingest.images.keys()] == []
+    assert [key async for key in ingest.images.keys("t/")] == []
 
 
 async def test_embeddings_and_quarantined_events_are_encrypted_at_rest(
