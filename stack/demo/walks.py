@@ -69,8 +69,9 @@ class Walk:
         return Place(x, HEIGHT * (0.29 + 0.09 * share) - 4 * step, head, 8.0 * self.side, min(1.0, share / 0.08))
 
     def blinks(self, moment: float) -> bool:
-        """Whether the eyes are shut: once on the way, for two frames."""
-        return 0.30 <= (moment - self.begin) / self.seconds < 0.30 + 2 / (self.seconds * FRAMES_PER_SECOND)
+        """Whether the eyes are shut: for two frames, and only while the person is still far away, so that the best
+        picture of a passage is never one of shut eyes."""
+        return self.path == "approach" and 0.2 <= (moment - self.begin) / self.seconds < 0.25
 
     def passage(self) -> Passage:
         """From the first to the last moment at which the whole face is seen."""
