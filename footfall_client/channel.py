@@ -1,7 +1,7 @@
 """Connections to the gateway. Each is an HTTP/2 connection of its own: streams must not starve calls beside them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, Protocol, TypeVar
 
@@ -94,7 +94,7 @@ async def unary(
 
 async def server_stream(
     channel: grpc.aio.Channel, method: str, request: betterproto2.Message, answer: type[ResponseT], *, token: str
-) -> AsyncIterator[ResponseT]:
+) -> AsyncGenerator[ResponseT, None]:
     """A stream of answers; ends with the call, which is cancelled when the reader leaves. Raises `Refused`."""
     call = channel.unary_stream(method, request_serializer=bytes, response_deserializer=answer.parse)(
         request, metadata=authorization(token), wait_for_ready=True

@@ -1,0 +1,1 @@
+"""Unit files that keep an agent running: systemd on Linux, launchd on macOS."""
