@@ -1,0 +1,1 @@
+"""Visits, one by one, and why they are what they are."""
