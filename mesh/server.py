@@ -130,6 +130,7 @@ class Server:
         self._ready = asyncio.Event()
         self._failing: frozenset[str] | None = None
         self._server: Any = None
+        self._stopping: asyncio.Task[None] | None = None
         self.port = 0
 
     @property
@@ -191,7 +192,14 @@ class Server:
 
         Args:
             grace: seconds that open calls may still take.
+
+        Safe to call again: whoever calls later waits for the first.
         """
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(grace))
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self, grace: float) -> None:
         _log.info("stopping", streams=len(self._streams))
         self._ready.clear()
         await self._health.enter_graceful_shutdown()

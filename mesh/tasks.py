@@ -18,6 +18,7 @@ import structlog
 
 from mesh import telemetry
 from mesh.clock import Clock
+from mesh.errors import Unavailable
 
 FIRST_BACKOFF: Final = 0.5  # seconds, doubled at each failure in a row
 MOST_BACKOFF: Final = 30.0
@@ -84,12 +85,15 @@ class Supervisor:
             try:
                 with telemetry.request_scope():
                     await background.work()
-            except Exception:  # noqa: BLE001 (whatever it was, the others and the next turn go on; it is logged whole)
+            except Exception as error:  # noqa: BLE001 (whatever it was, the others and the next turn go on)
                 if self._clock.monotonic() - started > HEALTHY_SECONDS:
                     failures = 0
                 failures += 1
                 _failures.labels(background.name).inc()
-                _log.exception("task_failed", task=background.name, failures=failures)
+                if isinstance(error, Unavailable | OSError):  # a dependency is away: no bug, so no traceback
+                    _log.warning("task_waits", task=background.name, failures=failures, error=str(error))
+                else:
+                    _log.exception("task_failed", task=background.name, failures=failures)
                 most = min(MOST_BACKOFF, FIRST_BACKOFF * 2 ** min(failures - 1, 16))
                 await self._clock.sleep(random.uniform(most / 2, most))  # noqa: S311 (jitter, no secret)
                 continue

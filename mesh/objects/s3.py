@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -29,6 +30,7 @@ EXPIRE_META: Final = "expire-time"  # seconds since 1970, as x-amz-meta-expire-t
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
+_REFUSALS: Final = (S3Error, InvalidResponseError)
 _MISSING: Final = ("NoSuchKey", "NoSuchObject", "ResourceNotFound")
 
 
@@ -139,15 +141,15 @@ class S3Store:
             try:
                 return await asyncio.to_thread(work)
             except (MinioException, ServerError, InvalidResponseError, urllib3.exceptions.HTTPError, OSError) as error:
-                _log.warning("image_store_failed", error=type(error).__name__, code=getattr(error, "code", ""))
+                _log.warning("image_store_failed", error=type(error).__name__)
                 raise Unavailable("the image store is not available") from error
 
     def _prepare(self, lifecycle_days: int | None) -> None:
         if not self._client.bucket_exists(self._bucket):
             try:
                 self._client.make_bucket(self._bucket)
-            except S3Error as error:
-                if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):  # another replica was first
+            except _REFUSALS as error:
+                if _code(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):  # another replica was first
                     raise
         if lifecycle_days is None:
             return
@@ -159,14 +161,14 @@ class S3Store:
         )
         try:
             self._client.set_bucket_lifecycle(self._bucket, LifecycleConfig([rule]))
-        except S3Error as error:
-            _log.warning("image_store_without_lifecycle", code=error.code)
+        except _REFUSALS as error:
+            _log.warning("image_store_without_lifecycle", code=_code(error))
 
     def _get(self, key: str) -> StoredObject | None:
         try:
             response = self._client.get_object(self._bucket, self._prefix + key)
-        except S3Error as error:
-            if error.code in _MISSING:
+        except _REFUSALS as error:
+            if _code(error) in _MISSING:
                 return None
             raise
         try:
@@ -179,8 +181,8 @@ class S3Store:
     def _stat(self, key: str) -> ObjectInfo | None:
         try:
             found = self._client.stat_object(self._bucket, self._prefix + key)
-        except S3Error as error:
-            if error.code in _MISSING:
+        except _REFUSALS as error:
+            if _code(error) in _MISSING:
                 return None
             raise
         return _info(key, found.size or 0, {**(found.metadata or {}), "content-type": found.content_type or ""})
@@ -188,8 +190,8 @@ class S3Store:
     def _remove(self, name: str) -> None:
         try:
             self._client.remove_object(self._bucket, name)
-        except S3Error as error:
-            if error.code not in _MISSING:
+        except _REFUSALS as error:
+            if _code(error) not in _MISSING:
                 raise
 
     def _page(self, prefix: str, after: str | None) -> list[str]:
@@ -200,6 +202,14 @@ class S3Store:
             if len(keys) == PAGE:
                 break
         return keys
+
+
+def _code(error: S3Error | InvalidResponseError) -> str:
+    """S3's word for the refusal. Some servers send it as text/xml, which the client does not read."""
+    if isinstance(error, S3Error):
+        return error.code or ""
+    found = re.search(r"<Code>(\w+)</Code>", str(error))
+    return found.group(1) if found else ""
 
 
 def _info(key: str, size: int, headers: Any) -> ObjectInfo:

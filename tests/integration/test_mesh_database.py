@@ -77,7 +77,7 @@ async def test_a_system_admin_without_a_tenant_acts_in_the_systems_own(db):
 
 async def test_what_a_block_raises_undoes_it_and_comes_through(db, database):
     seeded = seed_tenant(database)
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound):  # noqa: PT012 (the whole block is what raises)
         async with db.transaction(seeded.tenant_id) as tx:
             await tx.execute(text("UPDATE sites SET display_name = 'changed'"))
             raise NotFound("site", "x")
@@ -181,7 +181,7 @@ async def test_a_lock_is_held_until_the_transaction_ends(db):
 async def _until_waiting(db) -> None:
     """Returns once somebody waits for an advisory lock."""
     async with asyncio.timeout(20), db.transaction(None) as tx:
-        while not (await tx.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))).scalar():
+        while not (await tx.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))).scalar():  # noqa: ASYNC110 (PostgreSQL's state)
             await asyncio.sleep(0.005)
 
 
@@ -214,7 +214,7 @@ async def test_a_server_that_is_away_is_unavailable():
 
 
 async def test_connections_that_died_are_replaced_unseen(db, database):
-    """As after a restart of the server: every pooled connection is dead, and the next transaction begins on a new one."""
+    """As after a restart of the server: all pooled connections are dead, and the next transaction gets a new one."""
     seeded = seed_tenant(database)
 
     async def hold() -> None:
@@ -225,7 +225,8 @@ async def test_connections_that_died_are_replaced_unseen(db, database):
     await asyncio.gather(*(hold() for _ in range(4)))
     with database.superuser() as connection:
         killed = connection.execute(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'svc_registry' AND datname = %s",
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE usename = 'svc_registry' AND datname = %s",
             (database.name,),
         ).fetchone()
     assert killed == (4,)
@@ -236,7 +237,7 @@ async def test_connections_that_died_are_replaced_unseen(db, database):
 
 async def test_a_connection_that_dies_in_the_middle_is_unavailable_and_not_a_bug(db, database):
     seeded = seed_tenant(database)
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable):  # noqa: PT012 (the whole block is what raises)
         async with db.transaction(seeded.tenant_id) as tx:
             pid = (await tx.execute(text("SELECT pg_backend_pid()"))).scalar()
             with database.superuser() as connection:
@@ -268,7 +269,7 @@ async def test_a_hint_arrives_after_the_commit_and_many_become_few(db, database)
 
 
 async def test_a_transaction_that_was_undone_hints_at_nothing(db):
-    with pytest.raises(ValueError, match="x"):
+    with pytest.raises(ValueError, match="x"):  # noqa: PT012 (the whole block is what raises)
         async with db.transaction(None) as tx:
             await notify(tx, "visits")
             raise ValueError("x")

@@ -69,37 +69,38 @@ async def _health(channel, name: str = "") -> int:
 async def test_a_service_serves_only_while_its_checks_pass(issuer, peers):
     check = Check()
     made = service(issuer, checks={"database": check})
-    async with _started(made, peers("svc-registry"), metrics_listen="127.0.0.1:0") as server:
-        async with _connect(server, peers) as channel:
-            watched = []
+    async with _started(made, peers("svc-registry")) as server, _connect(server, peers) as channel:
+        watched = []
 
-            async def watch():
-                request = health_pb2.HealthCheckRequest(service=AUTH.full_name)
-                async for answer in health_pb2_grpc.HealthStub(channel).Watch(request):
-                    watched.append(answer.status)
+        async def watch():
+            request = health_pb2.HealthCheckRequest(service=AUTH.full_name)
+            async for answer in health_pb2_grpc.HealthStub(channel).Watch(request):
+                watched.append(answer.status)
 
-            watching = asyncio.create_task(watch())
-            await until(lambda: watched == [NOT_SERVING])
-            assert await _health(channel) == NOT_SERVING
-            check.away = False
-            await server.ready()
-            await until(lambda: watched[-1] == SERVING)
-            assert await _health(channel) == SERVING
-            check.away = True
-            await until(lambda: watched[-1] == NOT_SERVING)
-            check.away = False
-            await until(lambda: watched == [NOT_SERVING, SERVING, NOT_SERVING, SERVING])
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+        watching = asyncio.create_task(watch())
+        await until(lambda: watched == [NOT_SERVING])
+        assert await _health(channel) == NOT_SERVING
+        check.away = False
+        await server.ready()
+        await until(lambda: watched[-1] == SERVING)
+        assert await _health(channel) == SERVING
+        check.away = True
+        await until(lambda: watched[-1] == NOT_SERVING)
+        check.away = False
+        await until(lambda: watched == [NOT_SERVING, SERVING, NOT_SERVING, SERVING])
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
 
 
 async def test_every_mounted_service_has_its_own_health(issuer, peers):
-    async with running(service(issuer), tls=peers("svc-registry"), grace=0) as server:
-        async with _connect(server, peers) as channel:
-            assert await _health(channel, "footfall.ingest.v1.FeedService") == SERVING
-            with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await _health(channel, "footfall.ingest.v1.Unknown")
-            assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+    async with (
+        running(service(issuer), tls=peers("svc-registry"), grace=0) as server,
+        _connect(server, peers) as channel,
+    ):
+        assert await _health(channel, "footfall.ingest.v1.FeedService") == SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await _health(channel, "footfall.ingest.v1.Unknown")
+        assert refused.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 async def test_a_stop_says_not_serving_first_and_lets_calls_finish(issuer, peers):
@@ -116,16 +117,20 @@ async def test_a_stop_says_not_serving_first_and_lets_calls_finish(issuer, peers
     async def hook():
         statuses.append(await _health(health_channel))
 
-    async with running(service(issuer, Slow(), on_drain=[hook]), tls=peers("svc-registry"), grace=10) as server:
-        async with _connect(server, peers) as channel, _connect(server, peers) as health_channel:
-            call = asyncio.create_task(_jwks(channel))
-            await entered.wait()
-            stopping = asyncio.create_task(server.stop())
-            await until(lambda: statuses == [NOT_SERVING])
-            finish.set()
-            assert await call == auth_pb2.GetJwksResponse()
-            await stopping
-            statuses.append(NOT_SERVING)  # the second stop, of `running`, finds no server to ask
+    async with (
+        running(service(issuer, Slow(), on_drain=[hook]), tls=peers("svc-registry"), grace=10) as server,
+        _connect(server, peers) as channel,
+        _connect(server, peers) as health_channel,
+    ):
+        call = asyncio.create_task(_jwks(channel))
+        await entered.wait()
+        stopping = asyncio.create_task(server.stop())
+        await until(lambda: statuses == [NOT_SERVING])
+        finish.set()
+        assert await call == auth_pb2.GetJwksResponse()
+        await stopping
+        await server.stop()  # a second stop does nothing
+    assert statuses == [NOT_SERVING]
 
 
 async def _jwks(channel):
@@ -141,23 +146,27 @@ async def test_a_drain_hook_that_fails_does_not_keep_the_process_alive(issuer, p
 
 
 async def test_reflection_tells_the_contracts(issuer, peers):
-    async with running(service(issuer), tls=peers("svc-registry"), grace=0) as server:
-        async with _connect(server, peers) as channel:
-            stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-            call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
-            async for answer in call:
-                names = {item.name for item in answer.list_services_response.service}
+    async with (
+        running(service(issuer), tls=peers("svc-registry"), grace=0) as server,
+        _connect(server, peers) as channel,
+    ):
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+        async for answer in call:
+            names = {item.name for item in answer.list_services_response.service}
     assert {AUTH.full_name, "grpc.health.v1.Health", "footfall.ingest.v1.FeedService"} <= names
 
 
 async def test_sockets_are_shown_to_the_operator_alone(issuer, peers):
     request = channelz_pb2.GetServersRequest()
-    async with running(service(issuer), tls=peers("svc-registry"), grace=0) as server:
-        async with _connect(server, peers, "operator") as channel:
-            assert (await channelz_pb2_grpc.ChannelzStub(channel).GetServers(request)).server
-        async with _connect(server, peers) as channel:
+    async with (
+        running(service(issuer), tls=peers("svc-registry"), grace=0) as server,
+        _connect(server, peers, "operator") as channel,
+    ):
+        assert (await channelz_pb2_grpc.ChannelzStub(channel).GetServers(request)).server
+        async with _connect(server, peers) as gateway:
             with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await channelz_pb2_grpc.ChannelzStub(channel).GetServers(request)
+                await channelz_pb2_grpc.ChannelzStub(gateway).GetServers(request)
             assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
@@ -214,10 +223,12 @@ async def test_a_certificate_of_another_authority_is_refused(issuer, peers, tmp_
     stranger = issue(make_ca(tmp_path / "other"), "gateway")
     ours = peers("svc-registry")
     tls = type(ours)(ca=ours.ca, cert=stranger.cert, key=stranger.key)
-    async with running(service(issuer), tls=ours, grace=0) as server:
-        async with connect(f"127.0.0.1:{server.port}", "svc-registry", tls) as channel:
-            with pytest.raises(grpc.aio.AioRpcError):
-                await auth_pb2_grpc.AuthServiceStub(channel).GetJwks(auth_pb2.GetJwksRequest(), timeout=5)
+    async with (
+        running(service(issuer), tls=ours, grace=0) as server,
+        connect(f"127.0.0.1:{server.port}", "svc-registry", tls) as channel,
+    ):
+        with pytest.raises(grpc.aio.AioRpcError):
+            await auth_pb2_grpc.AuthServiceStub(channel).GetJwks(auth_pb2.GetJwksRequest(), timeout=5)
 
 
 PROGRAM = """

@@ -1,6 +1,5 @@
 import pytest
 
-
 from mesh.mounts import Mount, generic_handler, unbuilt
 from tests.support.mesh_service import AUTH, FEED, INGEST, Auth, Ingest
 

@@ -1,4 +1,5 @@
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -61,7 +62,7 @@ async def test_failures_in_a_row_wait_longer_each_time_up_to_a_limit(supervisor,
         await until(lambda: clock.sleepers == 1)
         clock.advance(0.25)
         await asyncio.sleep(0)
-    pauses = [later - earlier for earlier, later in zip(turns, turns[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(turns)]
     assert pauses[0] <= 0.75
     assert all(0.25 <= pause <= 30.25 for pause in pauses)
     assert pauses[-1] >= 15

@@ -46,7 +46,7 @@ def test_other_prefixes_are_refused(prefix):
 
 
 @pytest.mark.parametrize(
-    "url", ["", "/tmp", "folder://relative", "s3://host/bucket", "s3://key:hunter2@host", "ftp://x/y"]
+    "url", ["", "/images", "folder://relative", "s3://host/bucket", "s3://key:hunter2@host", "ftp://x/y"]
 )
 async def test_a_setting_that_names_no_store_is_refused_without_repeating_it(url):
     with pytest.raises(ValueError, match="images are at") as refused:
