@@ -14,14 +14,16 @@ Everything that is made over a channel is closed with the block.
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, Final
 from uuid import UUID
 
 import grpc
+import pytest
 from footfall.registry.v1 import (
     api_key_pb2,
     auth_pb2,
@@ -52,7 +54,7 @@ from svc_registry.bootstrap import ensure_admin
 from svc_registry.settings import RegistrySettings
 from svc_registry.wiring import NAME, build
 from tests.support.database import TestDatabase
-from tests.support.mesh import connect
+from tests.support.mesh import connect, fields, reason
 
 PEER: Final = "svc-registry"
 PASSWORD: Final = "a password of tests"
@@ -210,7 +212,7 @@ async def running_registry(
     peers: Callable[[str], Tls],
     *,
     clock: Clock | None = None,
-    **changed: Any,
+    settings: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Registry]:
     """A registry for the length of the block, with a system_admin who is signed in.
 
@@ -218,15 +220,15 @@ async def running_registry(
         database: migrated.
         peers: key material by peer; the fixture of that name.
         clock: the system's, unless another is given.
-        changed: settings by name.
+        settings: other than the usual ones, by name.
     """
-    settings = registry_settings(database, peers(PEER), **changed)
+    chosen = registry_settings(database, peers(PEER), **(settings or {}))
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        service = await stack.enter_async_context(build(settings, clock, SystemIds()))
+        service = await stack.enter_async_context(build(chosen, clock, SystemIds()))
         server = await stack.enter_async_context(running(service, tls=peers(PEER), clock=clock, grace=1.0))
-        registry = Registry(f"127.0.0.1:{server.port}", peers, settings, stack)
-        await make_admin(settings, clock)
+        registry = Registry(f"127.0.0.1:{server.port}", peers, chosen, stack)
+        await make_admin(chosen, clock)
         registry.admin = (await registry.by_password(ADMIN)).access_token
         yield registry
 
@@ -245,3 +247,34 @@ async def make_admin(settings: RegistrySettings, clock: Clock) -> None:
     async with Database.connect(settings.database_url.get_secret_value(), pool_size=1) as connected:
         await ensure_admin(connected, users, passwords, ADMIN, PASSWORD)
     passwords.close()
+
+
+class MovableClock(SystemClock):
+    """The system's clock, which a test can put forward. Sleeping takes real time."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.ahead)
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+    def advance(self, by: timedelta) -> None:
+        """Puts the clock forward."""
+        self.ahead += by.total_seconds()
+
+
+async def refusal(call: Awaitable[object]) -> str:
+    """ErrorInfo.reason of a call that must be refused."""
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    return reason(refused.value)
+
+
+async def violations(call: Awaitable[object]) -> list[str]:
+    """The fields that a call must be refused for."""
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    return fields(refused.value)

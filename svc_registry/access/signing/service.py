@@ -70,11 +70,13 @@ class SigningKeys:
         self._load(stored)
 
     async def check(self) -> None:
-        """A readiness check.
+        """A readiness check. The first one loads the keys, or makes the installation's first.
 
         Raises:
-            Unavailable: no key is loaded yet.
+            Unavailable: the database is away.
         """
+        if not self._keys:
+            await self.rotate()
         self._current()
 
     async def jwks(self) -> JwkSet:
