@@ -42,7 +42,8 @@ class TokenIssuer:
     async def jwks(self) -> Mapping[str, Any]:
         """The public key, as AuthService.GetJwks gives it."""
         key = jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
-        return {"keys": [{**key, "kid": self.kid, "use": "sig", "alg": "RS256"}]}
+        numbers = {name: key[name] for name in ("kty", "n", "e")}
+        return {"keys": [{**numbers, "kid": self.kid, "use": "sig", "alg": "RS256"}]}
 
     def verifier(self) -> TokenVerifier:
         """A verifier that believes this issuer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -37,36 +37,37 @@ POLICY: Policy = {
 
 
 class Auth(auth_pb2_grpc.AuthServiceServicer):
-    """Remembers who called."""
+    """Remembers who called; a test may answer in its place."""
 
     def __init__(self) -> None:
         self.callers: list[Caller] = []
         self.error: BaseException | None = None
+        self.answers: dict[str, Callable[[Any, Any], Awaitable[Any]]] = {}
 
     async def IssueToken(self, request: Any, context: Any) -> Any:
-        self.callers.append(current_caller())
-        return auth_pb2.IssueTokenResponse()
+        return await self._answer("IssueToken", request, context, auth_pb2.IssueTokenResponse())
 
     async def GetJwks(self, request: Any, context: Any) -> Any:
-        self.callers.append(current_caller())
-        return auth_pb2.GetJwksResponse()
+        return await self._answer("GetJwks", request, context, auth_pb2.GetJwksResponse())
 
     async def ListUsers(self, request: Any, context: Any) -> Any:
-        self.callers.append(current_caller())
-        if self.error is not None:
-            raise self.error
-        return user_pb2.ListUsersResponse()
+        return await self._answer("ListUsers", request, context, user_pb2.ListUsersResponse())
 
     async def GetUser(self, request: Any, context: Any) -> Any:
-        self.callers.append(current_caller())
-        return user_pb2.GetUserResponse()
+        return await self._answer("GetUser", request, context, user_pb2.GetUserResponse())
 
     async def CreateUser(self, request: Any, context: Any) -> Any:
-        self.callers.append(current_caller())
-        return user_pb2.CreateUserResponse()
+        return await self._answer("CreateUser", request, context, user_pb2.CreateUserResponse())
 
     async def RevokeApiKey(self, request: Any, context: Any) -> Any:
         await asyncio.Event().wait()
+
+    async def _answer(self, name: str, request: Any, context: Any, otherwise: Any) -> Any:
+        self.callers.append(current_caller())
+        if self.error is not None:
+            raise self.error
+        answer = self.answers.get(name)
+        return otherwise if answer is None else await answer(request, context)
 
 
 class Ingest(ingest_pb2_grpc.IngestServiceServicer):
