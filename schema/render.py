@@ -9,11 +9,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import create_mock_engine
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import ExecutableDDLElement
+from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement, SetColumnComment, SetTableComment
 
 from schema import functions, roles, visits
 from schema.common import SYSTEM_TENANT_ID, metadata
@@ -22,16 +20,19 @@ BASELINE = Path(__file__).parent / "migrations" / "versions" / "0001.sql"
 
 
 def _table_statements() -> Iterator[str]:
-    collected: list[str] = []
     # A paramstyle without percent signs: otherwise every % of a CHECK comes out doubled.
     dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+    for element in _elements():
+        yield str(element.compile(dialect=dialect)).strip()
 
-    def collect(element: ExecutableDDLElement, *_: Any, **__: Any) -> None:
-        collected.append(str(element.compile(dialect=dialect)).strip())
 
-    engine = create_mock_engine("postgresql+psycopg://", collect)
-    metadata.create_all(engine, checkfirst=False)
-    yield from collected
+def _elements() -> Iterator[ExecutableDDLElement]:
+    for table in metadata.sorted_tables:
+        yield CreateTable(table)
+        # A table's indexes are a set: by name, so that the script is the same every time.
+        yield from (CreateIndex(index) for index in sorted(table.indexes, key=lambda index: str(index.name)))
+        yield SetTableComment(table)
+        yield from (SetColumnComment(column) for column in table.columns if column.comment)
 
 
 def _statements() -> Iterator[str]:

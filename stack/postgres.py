@@ -50,6 +50,8 @@ _SETTINGS: Mapping[str, str] = {
     "shared_buffers": "128MB",
     # Compiling a plan costs more than running it for everything that the mesh asks.
     "jit": "off",
+    # The visit fold keeps its plans; they follow the tables' growth by way of fresh statistics.
+    "autovacuum_naptime": "10s",
     "idle_in_transaction_session_timeout": "60s",
     "log_min_duration_statement": "2s",
     "log_line_prefix": "%m [%p] %q%u@%d ",

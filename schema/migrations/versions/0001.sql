@@ -1,53 +1,67 @@
 -- Made by `python -m schema.render --write` from schema/*.py. Do not edit.
 
-CREATE TABLE match_decisions (
+CREATE TABLE bucket_counts (
 	tenant_id UUID NOT NULL,
-	event_id UUID NOT NULL,
+	grain TEXT NOT NULL,
+	scope_id UUID NOT NULL,
+	local_date DATE NOT NULL,
+	visits INTEGER NOT NULL,
+	unique_visitors INTEGER NOT NULL,
+	new_visitors INTEGER NOT NULL,
+	hours INTEGER[],
+	dwell_known INTEGER DEFAULT 0 NOT NULL,
+	dwell_median_seconds INTEGER,
+	count_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	CONSTRAINT bucket_counts_pkey PRIMARY KEY (tenant_id, grain, scope_id, local_date),
+	CONSTRAINT bucket_counts_grain_check CHECK (grain IN ('DAY', 'WEEK', 'MONTH'))
+);
+
+COMMENT ON TABLE bucket_counts IS 'Counted buckets of clean days.';
+
+COMMENT ON COLUMN bucket_counts.scope_id IS 'A site, or the tenant itself';
+
+COMMENT ON COLUMN bucket_counts.local_date IS 'First day of the bucket';
+
+COMMENT ON COLUMN bucket_counts.hours IS 'For DAY: visits, unique, new of each local hour (23 to 25 hours)';
+
+CREATE TABLE dirty_days (
+	tenant_id UUID NOT NULL,
+	seq BIGINT GENERATED ALWAYS AS IDENTITY,
 	site_id UUID NOT NULL,
-	capture_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	space TEXT NOT NULL,
-	verdict TEXT NOT NULL,
-	customer_id UUID,
-	staff_id UUID,
-	embedding_id UUID,
-	similarity REAL,
-	threshold REAL NOT NULL,
-	quality REAL NOT NULL,
-	candidates JSONB DEFAULT '[]'::jsonb NOT NULL,
-	reason TEXT,
-	decide_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	CONSTRAINT match_decisions_pkey PRIMARY KEY (tenant_id, event_id),
-	CONSTRAINT match_decisions_verdict_check CHECK (verdict IN ('MATCHED', 'ENROLLED', 'STAFF', 'UNDECIDED', 'REJECTED'))
-);
-
-CREATE INDEX match_decisions_time_idx ON match_decisions (tenant_id, capture_time);
-
-CREATE INDEX match_decisions_customer_idx ON match_decisions (tenant_id, customer_id, capture_time);
-
-COMMENT ON TABLE match_decisions IS 'Who each face was taken for, and why. Asked again, a face gets its first decision.';
-
-COMMENT ON COLUMN match_decisions.customer_id IS 'As decided; today''s is found through merged_into';
-
-COMMENT ON COLUMN match_decisions.embedding_id IS 'The best candidate''s';
-
-COMMENT ON COLUMN match_decisions.candidates IS 'At most 5: person, similarity, embedding id';
-
-COMMENT ON COLUMN match_decisions.reason IS 'ErrorReason without its prefix, for REJECTED';
-
-CREATE TABLE sighting_moves (
-	tenant_id UUID NOT NULL,
-	id UUID NOT NULL,
-	event_id UUID NOT NULL,
-	from_customer_id UUID NOT NULL,
-	to_customer_id UUID NOT NULL,
-	subject_id UUID,
+	local_date DATE NOT NULL,
 	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	CONSTRAINT sighting_moves_pkey PRIMARY KEY (tenant_id, id)
+	CONSTRAINT dirty_days_pkey PRIMARY KEY (tenant_id, seq)
 );
 
-CREATE INDEX sighting_moves_event_idx ON sighting_moves (tenant_id, event_id, create_time);
+CREATE INDEX dirty_days_day_idx ON dirty_days (tenant_id, local_date, site_id);
 
-COMMENT ON TABLE sighting_moves IS 'Sightings of which somebody said "not this person".';
+COMMENT ON TABLE dirty_days IS 'Days to count again. Append-only: the same day may be marked often; svc_reports deletes what it has seen.';
+
+CREATE TABLE event_tombstones (
+	tenant_id UUID NOT NULL,
+	event_id UUID NOT NULL,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	expire_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	CONSTRAINT event_tombstones_pkey PRIMARY KEY (tenant_id, event_id)
+);
+
+CREATE INDEX event_tombstones_expiry_idx ON event_tombstones (tenant_id, expire_time);
+
+COMMENT ON TABLE event_tombstones IS 'Events of erased people: a replay is refused.';
+
+COMMENT ON COLUMN event_tombstones.expire_time IS 'No spool is older';
+
+CREATE TABLE fleet_brakes (
+	id UUID NOT NULL,
+	reason TEXT NOT NULL,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	end_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	CONSTRAINT fleet_brakes_pkey PRIMARY KEY (id)
+);
+
+COMMENT ON TABLE fleet_brakes IS 'Pauses of reclaim after too many workers were lost at once.';
+
+COMMENT ON COLUMN fleet_brakes.end_time IS 'No camera is reclaimed before';
 
 CREATE TABLE identity_acts (
 	tenant_id UUID NOT NULL,
@@ -108,96 +122,6 @@ COMMENT ON COLUMN identity_requests.body_hash IS 'sha256 of the request: another
 
 COMMENT ON COLUMN identity_requests.response IS 'The first answer, serialized';
 
-CREATE TABLE visits (
-	tenant_id UUID NOT NULL,
-	id UUID NOT NULL,
-	customer_id UUID NOT NULL,
-	site_id UUID NOT NULL,
-	local_date DATE NOT NULL,
-	start_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	end_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	sighting_count INTEGER NOT NULL,
-	dwell_seconds INTEGER,
-	first_event_id UUID NOT NULL,
-	best_event_id UUID NOT NULL,
-	first_camera_id UUID NOT NULL,
-	last_camera_id UUID NOT NULL,
-	state TEXT DEFAULT 'LIVE' NOT NULL,
-	superseded_by UUID,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	update_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	CONSTRAINT visits_pkey PRIMARY KEY (tenant_id, id),
-	CONSTRAINT visits_state_check CHECK (state IN ('LIVE', 'SUPERSEDED', 'RETRACTED')),
-	CONSTRAINT visits_superseded_check CHECK ((state = 'SUPERSEDED') = (superseded_by IS NOT NULL))
-);
-
-CREATE INDEX visits_customer_idx ON visits (tenant_id, customer_id, start_time);
-
-CREATE INDEX visits_site_idx ON visits (tenant_id, site_id, start_time, id) WHERE state = 'LIVE';
-
-CREATE INDEX visits_time_idx ON visits (tenant_id, start_time, id) WHERE state = 'LIVE';
-
-COMMENT ON TABLE visits IS 'What the fold makes of sightings (schema/visits.py). Those that are over stay, to be told about.';
-
-COMMENT ON COLUMN visits.local_date IS 'The business day in which it counts';
-
-COMMENT ON COLUMN visits.start_time IS 'track_start_time of the first sighting';
-
-COMMENT ON COLUMN visits.end_time IS 'Latest track_end_time';
-
-COMMENT ON COLUMN visits.dwell_seconds IS 'Null: one track too short to tell';
-
-COMMENT ON COLUMN visits.best_event_id IS 'The sighting of the best quality';
-
-COMMENT ON COLUMN visits.first_camera_id IS 'Of the first sighting';
-
-COMMENT ON COLUMN visits.last_camera_id IS 'Of the sighting that ends it';
-
-COMMENT ON COLUMN visits.superseded_by IS 'The visit that took its sightings over';
-
-CREATE TABLE visit_feed (
-	tenant_id UUID NOT NULL,
-	seq BIGINT GENERATED ALWAYS AS IDENTITY,
-	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
-	visit_id UUID NOT NULL,
-	site_id UUID NOT NULL,
-	kind TEXT NOT NULL,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	CONSTRAINT visit_feed_pkey PRIMARY KEY (tenant_id, xid, seq),
-	CONSTRAINT visit_feed_kind_check CHECK (kind IN ('CREATED', 'UPDATED', 'REMOVED'))
-);
-
-COMMENT ON TABLE visit_feed IS 'Changes of visits, as footfall.ingest.v1.VisitChange.Kind names them. A cursor is (xid, seq).';
-
-COMMENT ON COLUMN visit_feed.xid IS 'A reader stops below its snapshot''s xmin: rows that commit later come later';
-
-CREATE TABLE dirty_days (
-	tenant_id UUID NOT NULL,
-	seq BIGINT GENERATED ALWAYS AS IDENTITY,
-	site_id UUID NOT NULL,
-	local_date DATE NOT NULL,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	CONSTRAINT dirty_days_pkey PRIMARY KEY (tenant_id, seq)
-);
-
-CREATE INDEX dirty_days_day_idx ON dirty_days (tenant_id, local_date, site_id);
-
-COMMENT ON TABLE dirty_days IS 'Days to count again. Append-only: the same day may be marked often; svc_reports deletes what it has seen.';
-
-CREATE TABLE event_tombstones (
-	tenant_id UUID NOT NULL,
-	event_id UUID NOT NULL,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	expire_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	CONSTRAINT event_tombstones_pkey PRIMARY KEY (tenant_id, event_id)
-);
-
-CREATE INDEX event_tombstones_expiry_idx ON event_tombstones (tenant_id, expire_time);
-
-COMMENT ON TABLE event_tombstones IS 'Events of erased people: a replay is refused.';
-
-COMMENT ON COLUMN event_tombstones.expire_time IS 'No spool is older';
-
 CREATE TABLE ingest_applied_acts (
 	tenant_id UUID NOT NULL,
 	act_id UUID NOT NULL,
@@ -234,129 +158,39 @@ COMMENT ON COLUMN ingest_requests.body_hash IS 'sha256 of the request: another b
 
 COMMENT ON COLUMN ingest_requests.response IS 'The first answer, serialized';
 
-CREATE TABLE tenants (
-	id UUID NOT NULL,
-	display_name TEXT NOT NULL,
-	image_retention_days INTEGER DEFAULT 30 NOT NULL,
-	embedding_retention_days INTEGER DEFAULT 365 NOT NULL,
-	week_start_day INTEGER DEFAULT 1 NOT NULL,
-	global_search BOOLEAN DEFAULT false NOT NULL,
-	settings JSONB DEFAULT '{}'::jsonb NOT NULL,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	update_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	delete_time TIMESTAMP WITH TIME ZONE,
-	purge_time TIMESTAMP WITH TIME ZONE,
-	CONSTRAINT tenants_pkey PRIMARY KEY (id),
-	CONSTRAINT tenants_image_retention_days_check CHECK (image_retention_days BETWEEN 1 AND 90),
-	CONSTRAINT tenants_embedding_retention_days_check CHECK (embedding_retention_days BETWEEN 1 AND 1825),
-	CONSTRAINT tenants_week_start_day_check CHECK (week_start_day BETWEEN 1 AND 7)
+CREATE TABLE match_decisions (
+	tenant_id UUID NOT NULL,
+	event_id UUID NOT NULL,
+	site_id UUID NOT NULL,
+	capture_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	space TEXT NOT NULL,
+	verdict TEXT NOT NULL,
+	customer_id UUID,
+	staff_id UUID,
+	embedding_id UUID,
+	similarity REAL,
+	threshold REAL NOT NULL,
+	quality REAL NOT NULL,
+	candidates JSONB DEFAULT '[]'::jsonb NOT NULL,
+	reason TEXT,
+	decide_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	CONSTRAINT match_decisions_pkey PRIMARY KEY (tenant_id, event_id),
+	CONSTRAINT match_decisions_verdict_check CHECK (verdict IN ('MATCHED', 'ENROLLED', 'STAFF', 'UNDECIDED', 'REJECTED'))
 );
 
-COMMENT ON TABLE tenants IS 'Customers of ours. Row level security on id.';
+CREATE INDEX match_decisions_customer_idx ON match_decisions (tenant_id, customer_id, capture_time);
 
-COMMENT ON COLUMN tenants.image_retention_days IS 'Raw face images are gone after this';
+CREATE INDEX match_decisions_time_idx ON match_decisions (tenant_id, capture_time);
 
-COMMENT ON COLUMN tenants.embedding_retention_days IS 'Embeddings expire this long after the last sighting';
+COMMENT ON TABLE match_decisions IS 'Who each face was taken for, and why. Asked again, a face gets its first decision.';
 
-COMMENT ON COLUMN tenants.week_start_day IS 'ISO: 1 = Monday … 7 = Sunday';
+COMMENT ON COLUMN match_decisions.customer_id IS 'As decided; today''s is found through merged_into';
 
-COMMENT ON COLUMN tenants.global_search IS 'Allows search between tenants that both allow it';
+COMMENT ON COLUMN match_decisions.embedding_id IS 'The best candidate''s';
 
-COMMENT ON COLUMN tenants.settings IS 'Limits and other policies that need no index';
+COMMENT ON COLUMN match_decisions.candidates IS 'At most 5: person, similarity, embedding id';
 
-COMMENT ON COLUMN tenants.delete_time IS 'Deleted by an administrator; can be undone until purge_time';
-
-COMMENT ON COLUMN tenants.purge_time IS 'When everything of it is removed for good';
-
-CREATE TABLE tenant_ids (
-	id UUID NOT NULL,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	delete_time TIMESTAMP WITH TIME ZONE,
-	CONSTRAINT tenant_ids_pkey PRIMARY KEY (id)
-);
-
-COMMENT ON TABLE tenant_ids IS 'The ids of all tenants, for jobs that then work in one transaction per tenant. Nothing but ids and times.';
-
-COMMENT ON COLUMN tenant_ids.delete_time IS 'As in tenants';
-
-CREATE TABLE token_revocations (
-	family_id UUID NOT NULL,
-	revoke_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	expire_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	CONSTRAINT token_revocations_pkey PRIMARY KEY (family_id)
-);
-
-CREATE INDEX token_revocations_time_idx ON token_revocations (revoke_time);
-
-COMMENT ON TABLE token_revocations IS 'Token families that are dead before their time; every service polls it. Ids and times only.';
-
-COMMENT ON COLUMN token_revocations.expire_time IS 'When the family''s last access token has run out: then the row may go';
-
-CREATE TABLE signing_keys (
-	kid TEXT NOT NULL,
-	algorithm TEXT DEFAULT 'RS256' NOT NULL,
-	public_jwk JSONB NOT NULL,
-	private_key BYTEA NOT NULL,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	activate_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	retire_time TIMESTAMP WITH TIME ZONE,
-	expire_time TIMESTAMP WITH TIME ZONE,
-	CONSTRAINT signing_keys_pkey PRIMARY KEY (kid)
-);
-
-COMMENT ON TABLE signing_keys IS 'Keys of our tokens. Others get the public part from GetJwks.';
-
-COMMENT ON COLUMN signing_keys.public_jwk IS 'As published';
-
-COMMENT ON COLUMN signing_keys.private_key IS 'Encrypted by the application (AES-GCM, key id in front): PKCS#8';
-
-COMMENT ON COLUMN signing_keys.activate_time IS 'Signs from then on: later than its publication by a cache''s life';
-
-COMMENT ON COLUMN signing_keys.retire_time IS 'Signs no more';
-
-COMMENT ON COLUMN signing_keys.expire_time IS 'Is no longer published: its last token has run out';
-
-CREATE TABLE spool_keys (
-	id UUID NOT NULL,
-	public_key BYTEA NOT NULL,
-	private_key BYTEA NOT NULL,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	retire_time TIMESTAMP WITH TIME ZONE,
-	CONSTRAINT spool_keys_pkey PRIMARY KEY (id)
-);
-
-COMMENT ON TABLE spool_keys IS 'The mesh''s key pairs for the agents'' spools.';
-
-COMMENT ON COLUMN spool_keys.public_key IS 'What agents wrap their spool''s key with';
-
-COMMENT ON COLUMN spool_keys.private_key IS 'Encrypted by the application (AES-GCM, key id in front): what UnwrapSpoolKey unwraps with';
-
-COMMENT ON COLUMN spool_keys.retire_time IS 'No longer handed out; still unwraps';
-
-CREATE TABLE replicas (
-	id UUID NOT NULL,
-	address TEXT NOT NULL,
-	start_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	renewing_since_time TIMESTAMP WITH TIME ZONE,
-	renew_time TIMESTAMP WITH TIME ZONE,
-	CONSTRAINT replicas_pkey PRIMARY KEY (id)
-);
-
-COMMENT ON TABLE replicas IS 'Processes of the registry.';
-
-COMMENT ON COLUMN replicas.renewing_since_time IS 'Renews without a break since then; leases expire only after one such ttl';
-
-CREATE TABLE fleet_brakes (
-	id UUID NOT NULL,
-	reason TEXT NOT NULL,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	end_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	CONSTRAINT fleet_brakes_pkey PRIMARY KEY (id)
-);
-
-COMMENT ON TABLE fleet_brakes IS 'Pauses of reclaim after too many workers were lost at once.';
-
-COMMENT ON COLUMN fleet_brakes.end_time IS 'No camera is reclaimed before';
+COMMENT ON COLUMN match_decisions.reason IS 'ErrorReason without its prefix, for REJECTED';
 
 CREATE TABLE registry_acts (
 	tenant_id UUID NOT NULL,
@@ -417,51 +251,18 @@ COMMENT ON COLUMN registry_requests.body_hash IS 'sha256 of the request: another
 
 COMMENT ON COLUMN registry_requests.response IS 'The first answer, serialized';
 
-CREATE TABLE bucket_counts (
-	tenant_id UUID NOT NULL,
-	grain TEXT NOT NULL,
-	scope_id UUID NOT NULL,
-	local_date DATE NOT NULL,
-	visits INTEGER NOT NULL,
-	unique_visitors INTEGER NOT NULL,
-	new_visitors INTEGER NOT NULL,
-	hours INTEGER[],
-	dwell_known INTEGER DEFAULT 0 NOT NULL,
-	dwell_median_seconds INTEGER,
-	count_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	CONSTRAINT bucket_counts_pkey PRIMARY KEY (tenant_id, grain, scope_id, local_date),
-	CONSTRAINT bucket_counts_grain_check CHECK (grain IN ('DAY', 'WEEK', 'MONTH'))
+CREATE TABLE replicas (
+	id UUID NOT NULL,
+	address TEXT NOT NULL,
+	start_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	renewing_since_time TIMESTAMP WITH TIME ZONE,
+	renew_time TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT replicas_pkey PRIMARY KEY (id)
 );
 
-COMMENT ON TABLE bucket_counts IS 'Counted buckets of clean days.';
+COMMENT ON TABLE replicas IS 'Processes of the registry.';
 
-COMMENT ON COLUMN bucket_counts.scope_id IS 'A site, or the tenant itself';
-
-COMMENT ON COLUMN bucket_counts.local_date IS 'First day of the bucket';
-
-COMMENT ON COLUMN bucket_counts.hours IS 'For DAY: visits, unique, new of each local hour (23 to 25 hours)';
-
-CREATE TABLE visitor_day (
-	tenant_id UUID NOT NULL,
-	site_id UUID NOT NULL,
-	local_date DATE NOT NULL,
-	customer_id UUID NOT NULL,
-	visits INTEGER NOT NULL,
-	start_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	dwell_seconds INTEGER,
-	is_first BOOLEAN DEFAULT false NOT NULL,
-	CONSTRAINT visitor_day_pkey PRIMARY KEY (tenant_id, site_id, local_date, customer_id)
-);
-
-CREATE INDEX visitor_day_date_idx ON visitor_day (tenant_id, local_date);
-
-CREATE INDEX visitor_day_customer_idx ON visitor_day (tenant_id, customer_id);
-
-COMMENT ON TABLE visitor_day IS 'Who was where on which day: for ranges that are no bucket.';
-
-COMMENT ON COLUMN visitor_day.start_time IS 'Of the first visit of that day there';
-
-COMMENT ON COLUMN visitor_day.is_first IS 'The customer''s first visit at any site began in it';
+COMMENT ON COLUMN replicas.renewing_since_time IS 'Renews without a break since then; leases expire only after one such ttl';
 
 CREATE TABLE reports_applied_acts (
 	tenant_id UUID NOT NULL,
@@ -499,47 +300,279 @@ COMMENT ON COLUMN reports_requests.body_hash IS 'sha256 of the request: another 
 
 COMMENT ON COLUMN reports_requests.response IS 'The first answer, serialized';
 
-CREATE TABLE staff (
+CREATE TABLE sighting_moves (
 	tenant_id UUID NOT NULL,
 	id UUID NOT NULL,
+	event_id UUID NOT NULL,
+	from_customer_id UUID NOT NULL,
+	to_customer_id UUID NOT NULL,
+	subject_id UUID,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	CONSTRAINT sighting_moves_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX sighting_moves_event_idx ON sighting_moves (tenant_id, event_id, create_time);
+
+COMMENT ON TABLE sighting_moves IS 'Sightings of which somebody said "not this person".';
+
+CREATE TABLE signing_keys (
+	kid TEXT NOT NULL,
+	algorithm TEXT DEFAULT 'RS256' NOT NULL,
+	public_jwk JSONB NOT NULL,
+	private_key BYTEA NOT NULL,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	activate_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	retire_time TIMESTAMP WITH TIME ZONE,
+	expire_time TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT signing_keys_pkey PRIMARY KEY (kid)
+);
+
+COMMENT ON TABLE signing_keys IS 'Keys of our tokens. Others get the public part from GetJwks.';
+
+COMMENT ON COLUMN signing_keys.public_jwk IS 'As published';
+
+COMMENT ON COLUMN signing_keys.private_key IS 'Encrypted by the application (AES-GCM, key id in front): PKCS#8';
+
+COMMENT ON COLUMN signing_keys.activate_time IS 'Signs from then on: later than its publication by a cache''s life';
+
+COMMENT ON COLUMN signing_keys.retire_time IS 'Signs no more';
+
+COMMENT ON COLUMN signing_keys.expire_time IS 'Is no longer published: its last token has run out';
+
+CREATE TABLE spool_keys (
+	id UUID NOT NULL,
+	public_key BYTEA NOT NULL,
+	private_key BYTEA NOT NULL,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	retire_time TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT spool_keys_pkey PRIMARY KEY (id)
+);
+
+COMMENT ON TABLE spool_keys IS 'The mesh''s key pairs for the agents'' spools.';
+
+COMMENT ON COLUMN spool_keys.public_key IS 'What agents wrap their spool''s key with';
+
+COMMENT ON COLUMN spool_keys.private_key IS 'Encrypted by the application (AES-GCM, key id in front): what UnwrapSpoolKey unwraps with';
+
+COMMENT ON COLUMN spool_keys.retire_time IS 'No longer handed out; still unwraps';
+
+CREATE TABLE tenant_ids (
+	id UUID NOT NULL,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	delete_time TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT tenant_ids_pkey PRIMARY KEY (id)
+);
+
+COMMENT ON TABLE tenant_ids IS 'The ids of all tenants, for jobs that then work in one transaction per tenant. Nothing but ids and times.';
+
+COMMENT ON COLUMN tenant_ids.delete_time IS 'As in tenants';
+
+CREATE TABLE tenants (
+	id UUID NOT NULL,
 	display_name TEXT NOT NULL,
-	external_id TEXT,
-	note TEXT DEFAULT '' NOT NULL,
-	site_ids UUID[] DEFAULT '{}' NOT NULL,
-	suspended BOOLEAN DEFAULT false NOT NULL,
-	converted_from UUID,
-	effective_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	image_retention_days INTEGER DEFAULT 30 NOT NULL,
+	embedding_retention_days INTEGER DEFAULT 365 NOT NULL,
+	week_start_day INTEGER DEFAULT 1 NOT NULL,
+	global_search BOOLEAN DEFAULT false NOT NULL,
+	settings JSONB DEFAULT '{}'::jsonb NOT NULL,
 	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
 	update_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
 	delete_time TIMESTAMP WITH TIME ZONE,
-	CONSTRAINT staff_pkey PRIMARY KEY (tenant_id, id),
-	CONSTRAINT staff_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id)
+	purge_time TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT tenants_pkey PRIMARY KEY (id),
+	CONSTRAINT tenants_image_retention_days_check CHECK (image_retention_days BETWEEN 1 AND 90),
+	CONSTRAINT tenants_embedding_retention_days_check CHECK (embedding_retention_days BETWEEN 1 AND 1825),
+	CONSTRAINT tenants_week_start_day_check CHECK (week_start_day BETWEEN 1 AND 7)
 );
 
-CREATE UNIQUE INDEX staff_external_key ON staff (tenant_id, external_id) WHERE external_id IS NOT NULL;
+COMMENT ON TABLE tenants IS 'Customers of ours. Row level security on id.';
 
-CREATE INDEX staff_list_idx ON staff (tenant_id, display_name, id);
+COMMENT ON COLUMN tenants.image_retention_days IS 'Raw face images are gone after this';
 
-COMMENT ON TABLE staff IS 'People who work there: recognised everywhere in the tenant, counted nowhere.';
+COMMENT ON COLUMN tenants.embedding_retention_days IS 'Embeddings expire this long after the last sighting';
 
-COMMENT ON COLUMN staff.site_ids IS 'Where they work; empty: everywhere';
+COMMENT ON COLUMN tenants.week_start_day IS 'ISO: 1 = Monday … 7 = Sunday';
 
-COMMENT ON COLUMN staff.suspended IS 'Recognised no more, faces kept';
+COMMENT ON COLUMN tenants.global_search IS 'Allows search between tenants that both allow it';
 
-COMMENT ON COLUMN staff.converted_from IS 'The customer they were before';
+COMMENT ON COLUMN tenants.settings IS 'Limits and other policies that need no index';
 
-COMMENT ON COLUMN staff.effective_time IS 'Their sightings do not count from then on';
+COMMENT ON COLUMN tenants.delete_time IS 'Deleted by an administrator; can be undone until purge_time';
 
-CREATE TABLE gallery_revisions (
+COMMENT ON COLUMN tenants.purge_time IS 'When everything of it is removed for good';
+
+CREATE TABLE token_revocations (
+	family_id UUID NOT NULL,
+	revoke_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	expire_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	CONSTRAINT token_revocations_pkey PRIMARY KEY (family_id)
+);
+
+CREATE INDEX token_revocations_time_idx ON token_revocations (revoke_time);
+
+COMMENT ON TABLE token_revocations IS 'Token families that are dead before their time; every service polls it. Ids and times only.';
+
+COMMENT ON COLUMN token_revocations.expire_time IS 'When the family''s last access token has run out: then the row may go';
+
+CREATE TABLE visit_feed (
 	tenant_id UUID NOT NULL,
-	space TEXT NOT NULL,
-	revision BIGINT DEFAULT 0 NOT NULL,
-	update_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	CONSTRAINT gallery_revisions_pkey PRIMARY KEY (tenant_id, space),
-	CONSTRAINT gallery_revisions_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id)
+	seq BIGINT GENERATED ALWAYS AS IDENTITY,
+	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	visit_id UUID NOT NULL,
+	site_id UUID NOT NULL,
+	kind TEXT NOT NULL,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	CONSTRAINT visit_feed_pkey PRIMARY KEY (tenant_id, xid, seq),
+	CONSTRAINT visit_feed_kind_check CHECK (kind IN ('CREATED', 'UPDATED', 'REMOVED'))
 );
 
-COMMENT ON TABLE gallery_revisions IS '+1 at every change of the staff gallery; WatchGallery compares it with what a worker holds.';
+COMMENT ON TABLE visit_feed IS 'Changes of visits, as footfall.ingest.v1.VisitChange.Kind names them. A cursor is (xid, seq).';
+
+COMMENT ON COLUMN visit_feed.xid IS 'A reader stops below its snapshot''s xmin: rows that commit later come later';
+
+CREATE TABLE visitor_day (
+	tenant_id UUID NOT NULL,
+	site_id UUID NOT NULL,
+	local_date DATE NOT NULL,
+	customer_id UUID NOT NULL,
+	visits INTEGER NOT NULL,
+	start_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	dwell_seconds INTEGER,
+	is_first BOOLEAN DEFAULT false NOT NULL,
+	CONSTRAINT visitor_day_pkey PRIMARY KEY (tenant_id, site_id, local_date, customer_id)
+);
+
+CREATE INDEX visitor_day_customer_idx ON visitor_day (tenant_id, customer_id);
+
+CREATE INDEX visitor_day_date_idx ON visitor_day (tenant_id, local_date);
+
+COMMENT ON TABLE visitor_day IS 'Who was where on which day: for ranges that are no bucket.';
+
+COMMENT ON COLUMN visitor_day.start_time IS 'Of the first visit of that day there';
+
+COMMENT ON COLUMN visitor_day.is_first IS 'The customer''s first visit at any site began in it';
+
+CREATE TABLE visits (
+	tenant_id UUID NOT NULL,
+	id UUID NOT NULL,
+	customer_id UUID NOT NULL,
+	site_id UUID NOT NULL,
+	local_date DATE NOT NULL,
+	start_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	end_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	sighting_count INTEGER NOT NULL,
+	dwell_seconds INTEGER,
+	first_event_id UUID NOT NULL,
+	best_event_id UUID NOT NULL,
+	first_camera_id UUID NOT NULL,
+	last_camera_id UUID NOT NULL,
+	state TEXT DEFAULT 'LIVE' NOT NULL,
+	superseded_by UUID,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	update_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	CONSTRAINT visits_pkey PRIMARY KEY (tenant_id, id),
+	CONSTRAINT visits_state_check CHECK (state IN ('LIVE', 'SUPERSEDED', 'RETRACTED')),
+	CONSTRAINT visits_superseded_check CHECK ((state = 'SUPERSEDED') = (superseded_by IS NOT NULL))
+);
+
+CREATE INDEX visits_customer_idx ON visits (tenant_id, customer_id, start_time);
+
+CREATE INDEX visits_site_idx ON visits (tenant_id, site_id, start_time, id) WHERE state = 'LIVE';
+
+CREATE INDEX visits_time_idx ON visits (tenant_id, start_time, id) WHERE state = 'LIVE';
+
+COMMENT ON TABLE visits IS 'What the fold makes of sightings (schema/visits.py). Those that are over stay, to be told about.';
+
+COMMENT ON COLUMN visits.local_date IS 'The business day in which it counts';
+
+COMMENT ON COLUMN visits.start_time IS 'track_start_time of the first sighting';
+
+COMMENT ON COLUMN visits.end_time IS 'Latest track_end_time';
+
+COMMENT ON COLUMN visits.dwell_seconds IS 'Null: one track too short to tell';
+
+COMMENT ON COLUMN visits.best_event_id IS 'The sighting of the best quality';
+
+COMMENT ON COLUMN visits.first_camera_id IS 'Of the first sighting';
+
+COMMENT ON COLUMN visits.last_camera_id IS 'Of the sighting that ends it';
+
+COMMENT ON COLUMN visits.superseded_by IS 'The visit that took its sightings over';
+
+CREATE TABLE audit_anchors (
+	tenant_id UUID NOT NULL,
+	seq BIGINT NOT NULL,
+	hash BYTEA NOT NULL,
+	signature BYTEA NOT NULL,
+	anchor_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	CONSTRAINT audit_anchors_pkey PRIMARY KEY (tenant_id, seq),
+	CONSTRAINT audit_anchors_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id)
+);
+
+COMMENT ON TABLE audit_anchors IS 'Heads that were also written, signed, outside the database.';
+
+CREATE TABLE audit_entries (
+	tenant_id UUID NOT NULL,
+	id UUID NOT NULL,
+	act_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	service TEXT NOT NULL,
+	actor_kind TEXT NOT NULL,
+	actor_id UUID,
+	actor_role TEXT,
+	action TEXT NOT NULL,
+	target_kind TEXT,
+	target_id UUID,
+	site_id UUID,
+	outcome TEXT DEFAULT 'SUCCEEDED' NOT NULL,
+	error_reason TEXT,
+	reason TEXT,
+	request_id UUID,
+	remote_address TEXT,
+	details JSONB DEFAULT '{}'::jsonb NOT NULL,
+	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	seq BIGINT,
+	previous_hash BYTEA,
+	hash BYTEA,
+	seal_time TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT audit_entries_pkey PRIMARY KEY (tenant_id, id),
+	CONSTRAINT audit_entries_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
+	CONSTRAINT audit_entries_actor_kind_check CHECK (actor_kind IN ('USER', 'API_KEY', 'WORKER', 'SERVICE', 'OPERATOR')),
+	CONSTRAINT audit_entries_outcome_check CHECK (outcome IN ('INTENT', 'SUCCEEDED', 'REFUSED', 'FAILED')),
+	CONSTRAINT audit_entries_sealed_check CHECK (num_nulls(seq, previous_hash, hash, seal_time) IN (0, 4))
+);
+
+CREATE INDEX audit_entries_list_idx ON audit_entries (tenant_id, act_time, id);
+
+CREATE INDEX audit_entries_open_idx ON audit_entries (tenant_id, xid) WHERE seq IS NULL;
+
+CREATE UNIQUE INDEX audit_entries_seq_key ON audit_entries (tenant_id, seq);
+
+COMMENT ON TABLE audit_entries IS 'Who did what. Inserted in the act''s own transaction by every service; nobody can change or remove a row.';
+
+COMMENT ON COLUMN audit_entries.action IS 'A verb and a noun: site.create';
+
+COMMENT ON COLUMN audit_entries.outcome IS 'INTENT first for acts beyond one store';
+
+COMMENT ON COLUMN audit_entries.error_reason IS 'ErrorReason without its prefix';
+
+COMMENT ON COLUMN audit_entries.reason IS 'Why, as the actor gave it';
+
+COMMENT ON COLUMN audit_entries.details IS 'Ids and numbers, never names';
+
+COMMENT ON COLUMN audit_entries.seq IS 'Place in the chain; null until sealed';
+
+COMMENT ON COLUMN audit_entries.hash IS 'sha256 over the row and previous_hash';
+
+CREATE TABLE audit_heads (
+	tenant_id UUID NOT NULL,
+	seq BIGINT NOT NULL,
+	hash BYTEA NOT NULL,
+	seal_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	CONSTRAINT audit_heads_pkey PRIMARY KEY (tenant_id),
+	CONSTRAINT audit_heads_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id)
+);
+
+COMMENT ON TABLE audit_heads IS 'Where each tenant''s chain ends.';
 
 CREATE TABLE calibrations (
 	tenant_id UUID NOT NULL,
@@ -567,31 +600,6 @@ COMMENT ON TABLE calibrations IS 'Thresholds proposed from the tenant''s own fac
 COMMENT ON COLUMN calibrations.points IS 'Operating points: threshold, false accepts, false rejects';
 
 COMMENT ON COLUMN calibrations.end_time IS 'Replaced or reverted';
-
-CREATE TABLE rematches (
-	tenant_id UUID NOT NULL,
-	id UUID NOT NULL,
-	space TEXT NOT NULL,
-	threshold DOUBLE PRECISION NOT NULL,
-	start_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	end_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	state TEXT DEFAULT 'PREVIEW' NOT NULL,
-	result JSONB DEFAULT '{}'::jsonb NOT NULL,
-	moves JSONB DEFAULT '[]'::jsonb NOT NULL,
-	subject_id UUID,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	apply_time TIMESTAMP WITH TIME ZONE,
-	undo_time TIMESTAMP WITH TIME ZONE,
-	CONSTRAINT rematches_pkey PRIMARY KEY (tenant_id, id),
-	CONSTRAINT rematches_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
-	CONSTRAINT rematches_state_check CHECK (state IN ('PREVIEW', 'APPLIED', 'UNDONE'))
-);
-
-COMMENT ON TABLE rematches IS 'What another threshold would have decided.';
-
-COMMENT ON COLUMN rematches.result IS 'Counts and examples';
-
-COMMENT ON COLUMN rematches.moves IS 'Event, from, to: what Apply did, for Undo';
 
 CREATE TABLE erasures (
 	tenant_id UUID NOT NULL,
@@ -626,6 +634,192 @@ COMMENT ON COLUMN erasures.waiting_site_ids IS 'Spools not drained yet';
 
 COMMENT ON COLUMN erasures.check_time IS 'Every store was asked again';
 
+CREATE TABLE exports (
+	tenant_id UUID NOT NULL,
+	id UUID NOT NULL,
+	kind TEXT NOT NULL,
+	request JSONB DEFAULT '{}'::jsonb NOT NULL,
+	state TEXT DEFAULT 'RUNNING' NOT NULL,
+	row_count BIGINT DEFAULT 0 NOT NULL,
+	subject_id UUID NOT NULL,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	finish_time TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT exports_pkey PRIMARY KEY (tenant_id, id),
+	CONSTRAINT exports_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
+	CONSTRAINT exports_state_check CHECK (state IN ('RUNNING', 'FINISHED', 'FAILED'))
+);
+
+CREATE INDEX exports_list_idx ON exports (tenant_id, create_time, id);
+
+COMMENT ON TABLE exports IS 'Exports that were made.';
+
+CREATE TABLE gallery_revisions (
+	tenant_id UUID NOT NULL,
+	space TEXT NOT NULL,
+	revision BIGINT DEFAULT 0 NOT NULL,
+	update_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	CONSTRAINT gallery_revisions_pkey PRIMARY KEY (tenant_id, space),
+	CONSTRAINT gallery_revisions_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id)
+);
+
+COMMENT ON TABLE gallery_revisions IS '+1 at every change of the staff gallery; WatchGallery compares it with what a worker holds.';
+
+CREATE TABLE jobs (
+	tenant_id UUID NOT NULL,
+	id UUID NOT NULL,
+	kind TEXT NOT NULL,
+	state TEXT DEFAULT 'QUEUED' NOT NULL,
+	attempt INTEGER DEFAULT 0 NOT NULL,
+	counts JSONB DEFAULT '{}'::jsonb NOT NULL,
+	problem JSONB,
+	subject_id UUID,
+	schedule_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	start_time TIMESTAMP WITH TIME ZONE,
+	end_time TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT jobs_pkey PRIMARY KEY (tenant_id, id),
+	CONSTRAINT jobs_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
+	CONSTRAINT jobs_state_check CHECK (state IN ('QUEUED', 'RUNNING', 'SUCCEEDED', 'FAILED'))
+);
+
+CREATE INDEX jobs_list_idx ON jobs (tenant_id, schedule_time, id);
+
+COMMENT ON TABLE jobs IS 'Runs of jobs, by tenant.';
+
+COMMENT ON COLUMN jobs.problem IS 'footfall.type.v1.Problem, for FAILED';
+
+COMMENT ON COLUMN jobs.subject_id IS 'Who started it; null: the schedule';
+
+CREATE TABLE rematches (
+	tenant_id UUID NOT NULL,
+	id UUID NOT NULL,
+	space TEXT NOT NULL,
+	threshold DOUBLE PRECISION NOT NULL,
+	start_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	end_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	state TEXT DEFAULT 'PREVIEW' NOT NULL,
+	result JSONB DEFAULT '{}'::jsonb NOT NULL,
+	moves JSONB DEFAULT '[]'::jsonb NOT NULL,
+	subject_id UUID,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	apply_time TIMESTAMP WITH TIME ZONE,
+	undo_time TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT rematches_pkey PRIMARY KEY (tenant_id, id),
+	CONSTRAINT rematches_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
+	CONSTRAINT rematches_state_check CHECK (state IN ('PREVIEW', 'APPLIED', 'UNDONE'))
+);
+
+COMMENT ON TABLE rematches IS 'What another threshold would have decided.';
+
+COMMENT ON COLUMN rematches.result IS 'Counts and examples';
+
+COMMENT ON COLUMN rematches.moves IS 'Event, from, to: what Apply did, for Undo';
+
+CREATE TABLE sites (
+	tenant_id UUID NOT NULL,
+	id UUID NOT NULL,
+	display_name TEXT NOT NULL,
+	time_zone TEXT NOT NULL,
+	privacy_mode TEXT DEFAULT 'FULL' NOT NULL,
+	lawful_basis TEXT,
+	signage_date DATE,
+	address TEXT,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	update_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	delete_time TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT sites_pkey PRIMARY KEY (tenant_id, id),
+	CONSTRAINT sites_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
+	CONSTRAINT sites_privacy_mode_check CHECK (privacy_mode IN ('FULL', 'NO_SNAPSHOTS', 'SAME_DAY', 'ANONYMOUS'))
+);
+
+COMMENT ON TABLE sites IS 'Places where cameras hang.';
+
+COMMENT ON COLUMN sites.time_zone IS 'IANA name; business days follow it, so it changes only while there is no visit';
+
+COMMENT ON COLUMN sites.privacy_mode IS 'Chosen when the site is made';
+
+COMMENT ON COLUMN sites.signage_date IS 'Since when visitors are told';
+
+CREATE TABLE staff (
+	tenant_id UUID NOT NULL,
+	id UUID NOT NULL,
+	display_name TEXT NOT NULL,
+	external_id TEXT,
+	note TEXT DEFAULT '' NOT NULL,
+	site_ids UUID[] DEFAULT '{}' NOT NULL,
+	suspended BOOLEAN DEFAULT false NOT NULL,
+	converted_from UUID,
+	effective_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	update_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	delete_time TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT staff_pkey PRIMARY KEY (tenant_id, id),
+	CONSTRAINT staff_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id)
+);
+
+CREATE UNIQUE INDEX staff_external_key ON staff (tenant_id, external_id) WHERE external_id IS NOT NULL;
+
+CREATE INDEX staff_list_idx ON staff (tenant_id, display_name, id);
+
+COMMENT ON TABLE staff IS 'People who work there: recognised everywhere in the tenant, counted nowhere.';
+
+COMMENT ON COLUMN staff.site_ids IS 'Where they work; empty: everywhere';
+
+COMMENT ON COLUMN staff.suspended IS 'Recognised no more, faces kept';
+
+COMMENT ON COLUMN staff.converted_from IS 'The customer they were before';
+
+COMMENT ON COLUMN staff.effective_time IS 'Their sightings do not count from then on';
+
+CREATE TABLE token_families (
+	tenant_id UUID NOT NULL,
+	id UUID NOT NULL,
+	subject_id UUID NOT NULL,
+	subject_kind TEXT NOT NULL,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	expire_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	revoke_time TIMESTAMP WITH TIME ZONE,
+	revoke_reason TEXT,
+	CONSTRAINT token_families_pkey PRIMARY KEY (tenant_id, id),
+	CONSTRAINT token_families_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
+	CONSTRAINT token_families_subject_kind_check CHECK (subject_kind IN ('USER', 'API_KEY'))
+);
+
+CREATE INDEX token_families_expiry_idx ON token_families (tenant_id, expire_time);
+
+CREATE INDEX token_families_subject_idx ON token_families (tenant_id, subject_id);
+
+COMMENT ON TABLE token_families IS 'One sign-in and all tokens that descend from it; revoked as a whole.';
+
+COMMENT ON COLUMN token_families.subject_id IS 'User or API key';
+
+CREATE TABLE users (
+	tenant_id UUID NOT NULL,
+	id UUID NOT NULL,
+	email TEXT NOT NULL,
+	display_name TEXT NOT NULL,
+	role TEXT NOT NULL,
+	password_hash TEXT,
+	sign_in_time TIMESTAMP WITH TIME ZONE,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	update_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	disable_time TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT users_pkey PRIMARY KEY (tenant_id, id),
+	CONSTRAINT users_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
+	CONSTRAINT users_role_check CHECK (role IN ('SYSTEM_ADMIN', 'TENANT_ADMIN', 'SITE_MANAGER', 'VIEWER', 'PRIVACY_OFFICER'))
+);
+
+CREATE UNIQUE INDEX users_email_key ON users (tenant_id, lower(email));
+
+CREATE INDEX users_sign_in_idx ON users (lower(email));
+
+COMMENT ON TABLE users IS 'People. system_admins belong to the system tenant.';
+
+COMMENT ON COLUMN users.email IS 'As entered; compared in lower case; one user of the installation has it';
+
+COMMENT ON COLUMN users.password_hash IS 'argon2id; null until a password is set';
+
+COMMENT ON COLUMN users.sign_in_time IS 'The last one';
+
 CREATE TABLE webhooks (
 	tenant_id UUID NOT NULL,
 	id UUID NOT NULL,
@@ -658,199 +852,38 @@ COMMENT ON COLUMN webhooks.problem IS 'footfall.type.v1.Problem of the last fail
 
 COMMENT ON COLUMN webhooks.cursor_xid IS 'Everything of the feed up to here has been made into deliveries';
 
-CREATE TABLE sites (
-	tenant_id UUID NOT NULL,
-	id UUID NOT NULL,
-	display_name TEXT NOT NULL,
-	time_zone TEXT NOT NULL,
-	privacy_mode TEXT DEFAULT 'FULL' NOT NULL,
-	lawful_basis TEXT,
-	signage_date DATE,
-	address TEXT,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	update_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	delete_time TIMESTAMP WITH TIME ZONE,
-	CONSTRAINT sites_pkey PRIMARY KEY (tenant_id, id),
-	CONSTRAINT sites_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
-	CONSTRAINT sites_privacy_mode_check CHECK (privacy_mode IN ('FULL', 'NO_SNAPSHOTS', 'SAME_DAY', 'ANONYMOUS'))
-);
-
-COMMENT ON TABLE sites IS 'Places where cameras hang.';
-
-COMMENT ON COLUMN sites.time_zone IS 'IANA name; business days follow it, so it changes only while there is no visit';
-
-COMMENT ON COLUMN sites.privacy_mode IS 'Chosen when the site is made';
-
-COMMENT ON COLUMN sites.signage_date IS 'Since when visitors are told';
-
-CREATE TABLE users (
-	tenant_id UUID NOT NULL,
-	id UUID NOT NULL,
-	email TEXT NOT NULL,
-	display_name TEXT NOT NULL,
-	role TEXT NOT NULL,
-	password_hash TEXT,
-	sign_in_time TIMESTAMP WITH TIME ZONE,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	update_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	disable_time TIMESTAMP WITH TIME ZONE,
-	CONSTRAINT users_pkey PRIMARY KEY (tenant_id, id),
-	CONSTRAINT users_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
-	CONSTRAINT users_role_check CHECK (role IN ('SYSTEM_ADMIN', 'TENANT_ADMIN', 'SITE_MANAGER', 'VIEWER', 'PRIVACY_OFFICER'))
-);
-
-CREATE UNIQUE INDEX users_email_key ON users (tenant_id, lower(email));
-
-CREATE INDEX users_sign_in_idx ON users (lower(email));
-
-COMMENT ON TABLE users IS 'People. system_admins belong to the system tenant.';
-
-COMMENT ON COLUMN users.email IS 'As entered; compared in lower case; one user of the installation has it';
-
-COMMENT ON COLUMN users.password_hash IS 'argon2id; null until a password is set';
-
-COMMENT ON COLUMN users.sign_in_time IS 'The last one';
-
-CREATE TABLE token_families (
-	tenant_id UUID NOT NULL,
-	id UUID NOT NULL,
-	subject_id UUID NOT NULL,
-	subject_kind TEXT NOT NULL,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	expire_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	revoke_time TIMESTAMP WITH TIME ZONE,
-	revoke_reason TEXT,
-	CONSTRAINT token_families_pkey PRIMARY KEY (tenant_id, id),
-	CONSTRAINT token_families_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
-	CONSTRAINT token_families_subject_kind_check CHECK (subject_kind IN ('USER', 'API_KEY'))
-);
-
-CREATE INDEX token_families_expiry_idx ON token_families (tenant_id, expire_time);
-
-CREATE INDEX token_families_subject_idx ON token_families (tenant_id, subject_id);
-
-COMMENT ON TABLE token_families IS 'One sign-in and all tokens that descend from it; revoked as a whole.';
-
-COMMENT ON COLUMN token_families.subject_id IS 'User or API key';
-
-CREATE TABLE jobs (
+CREATE TABLE alerts (
 	tenant_id UUID NOT NULL,
 	id UUID NOT NULL,
 	kind TEXT NOT NULL,
-	state TEXT DEFAULT 'QUEUED' NOT NULL,
-	attempt INTEGER DEFAULT 0 NOT NULL,
-	counts JSONB DEFAULT '{}'::jsonb NOT NULL,
-	problem JSONB,
-	subject_id UUID,
-	schedule_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	start_time TIMESTAMP WITH TIME ZONE,
-	end_time TIMESTAMP WITH TIME ZONE,
-	CONSTRAINT jobs_pkey PRIMARY KEY (tenant_id, id),
-	CONSTRAINT jobs_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
-	CONSTRAINT jobs_state_check CHECK (state IN ('QUEUED', 'RUNNING', 'SUCCEEDED', 'FAILED'))
-);
-
-CREATE INDEX jobs_list_idx ON jobs (tenant_id, schedule_time, id);
-
-COMMENT ON TABLE jobs IS 'Runs of jobs, by tenant.';
-
-COMMENT ON COLUMN jobs.problem IS 'footfall.type.v1.Problem, for FAILED';
-
-COMMENT ON COLUMN jobs.subject_id IS 'Who started it; null: the schedule';
-
-CREATE TABLE exports (
-	tenant_id UUID NOT NULL,
-	id UUID NOT NULL,
-	kind TEXT NOT NULL,
-	request JSONB DEFAULT '{}'::jsonb NOT NULL,
-	state TEXT DEFAULT 'RUNNING' NOT NULL,
-	row_count BIGINT DEFAULT 0 NOT NULL,
-	subject_id UUID NOT NULL,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	finish_time TIMESTAMP WITH TIME ZONE,
-	CONSTRAINT exports_pkey PRIMARY KEY (tenant_id, id),
-	CONSTRAINT exports_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
-	CONSTRAINT exports_state_check CHECK (state IN ('RUNNING', 'FINISHED', 'FAILED'))
-);
-
-CREATE INDEX exports_list_idx ON exports (tenant_id, create_time, id);
-
-COMMENT ON TABLE exports IS 'Exports that were made.';
-
-CREATE TABLE audit_entries (
-	tenant_id UUID NOT NULL,
-	id UUID NOT NULL,
-	act_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	service TEXT NOT NULL,
-	actor_kind TEXT NOT NULL,
-	actor_id UUID,
-	actor_role TEXT,
-	action TEXT NOT NULL,
-	target_kind TEXT,
-	target_id UUID,
+	severity TEXT DEFAULT 'WARNING' NOT NULL,
 	site_id UUID,
-	outcome TEXT DEFAULT 'SUCCEEDED' NOT NULL,
-	error_reason TEXT,
-	reason TEXT,
-	request_id UUID,
-	remote_address TEXT,
-	details JSONB DEFAULT '{}'::jsonb NOT NULL,
-	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
-	seq BIGINT,
-	previous_hash BYTEA,
-	hash BYTEA,
-	seal_time TIMESTAMP WITH TIME ZONE,
-	CONSTRAINT audit_entries_pkey PRIMARY KEY (tenant_id, id),
-	CONSTRAINT audit_entries_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
-	CONSTRAINT audit_entries_actor_kind_check CHECK (actor_kind IN ('USER', 'API_KEY', 'WORKER', 'SERVICE', 'OPERATOR')),
-	CONSTRAINT audit_entries_outcome_check CHECK (outcome IN ('INTENT', 'SUCCEEDED', 'REFUSED', 'FAILED')),
-	CONSTRAINT audit_entries_sealed_check CHECK (num_nulls(seq, previous_hash, hash, seal_time) IN (0, 4))
+	camera_id UUID,
+	worker_id UUID,
+	subject_id UUID NOT NULL,
+	message TEXT NOT NULL,
+	note TEXT DEFAULT '' NOT NULL,
+	start_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	end_time TIMESTAMP WITH TIME ZONE,
+	acknowledge_time TIMESTAMP WITH TIME ZONE,
+	acknowledge_user_id UUID,
+	CONSTRAINT alerts_pkey PRIMARY KEY (tenant_id, id),
+	CONSTRAINT alerts_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
+	CONSTRAINT alerts_tenant_id_site_id_fkey FOREIGN KEY(tenant_id, site_id) REFERENCES sites (tenant_id, id),
+	CONSTRAINT alerts_severity_check CHECK (severity IN ('INFO', 'WARNING', 'CRITICAL'))
 );
 
-CREATE UNIQUE INDEX audit_entries_seq_key ON audit_entries (tenant_id, seq);
+CREATE INDEX alerts_list_idx ON alerts (tenant_id, start_time, id);
 
-CREATE INDEX audit_entries_list_idx ON audit_entries (tenant_id, act_time, id);
+CREATE UNIQUE INDEX alerts_open_key ON alerts (tenant_id, kind, subject_id) WHERE end_time IS NULL;
 
-CREATE INDEX audit_entries_open_idx ON audit_entries (tenant_id, xid) WHERE seq IS NULL;
+COMMENT ON TABLE alerts IS 'What somebody should look at.';
 
-COMMENT ON TABLE audit_entries IS 'Who did what. Inserted in the act''s own transaction by every service; nobody can change or remove a row.';
+COMMENT ON COLUMN alerts.subject_id IS 'What it is about: camera, worker, webhook, job, or the tenant';
 
-COMMENT ON COLUMN audit_entries.action IS 'A verb and a noun: site.create';
+COMMENT ON COLUMN alerts.message IS 'For people';
 
-COMMENT ON COLUMN audit_entries.outcome IS 'INTENT first for acts beyond one store';
-
-COMMENT ON COLUMN audit_entries.error_reason IS 'ErrorReason without its prefix';
-
-COMMENT ON COLUMN audit_entries.reason IS 'Why, as the actor gave it';
-
-COMMENT ON COLUMN audit_entries.details IS 'Ids and numbers, never names';
-
-COMMENT ON COLUMN audit_entries.seq IS 'Place in the chain; null until sealed';
-
-COMMENT ON COLUMN audit_entries.hash IS 'sha256 over the row and previous_hash';
-
-CREATE TABLE audit_heads (
-	tenant_id UUID NOT NULL,
-	seq BIGINT NOT NULL,
-	hash BYTEA NOT NULL,
-	seal_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	CONSTRAINT audit_heads_pkey PRIMARY KEY (tenant_id),
-	CONSTRAINT audit_heads_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id)
-);
-
-COMMENT ON TABLE audit_heads IS 'Where each tenant''s chain ends.';
-
-CREATE TABLE audit_anchors (
-	tenant_id UUID NOT NULL,
-	seq BIGINT NOT NULL,
-	hash BYTEA NOT NULL,
-	signature BYTEA NOT NULL,
-	anchor_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	CONSTRAINT audit_anchors_pkey PRIMARY KEY (tenant_id, seq),
-	CONSTRAINT audit_anchors_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id)
-);
-
-COMMENT ON TABLE audit_anchors IS 'Heads that were also written, signed, outside the database.';
+COMMENT ON COLUMN alerts.end_time IS 'When it was over';
 
 CREATE TABLE customers (
 	tenant_id UUID NOT NULL,
@@ -879,13 +912,13 @@ CREATE TABLE customers (
 
 CREATE INDEX customers_expiry_idx ON customers (tenant_id, expire_time);
 
-CREATE INDEX customers_merged_idx ON customers (tenant_id, merged_into) WHERE merged_into IS NOT NULL;
-
 CREATE UNIQUE INDEX customers_external_key ON customers (tenant_id, external_id) WHERE external_id IS NOT NULL;
 
-CREATE INDEX customers_provisional_idx ON customers (tenant_id, create_time) WHERE state = 'PROVISIONAL';
-
 CREATE INDEX customers_list_idx ON customers (tenant_id, last_sighting_time, id);
+
+CREATE INDEX customers_merged_idx ON customers (tenant_id, merged_into) WHERE merged_into IS NOT NULL;
+
+CREATE INDEX customers_provisional_idx ON customers (tenant_id, create_time) WHERE state = 'PROVISIONAL';
 
 COMMENT ON TABLE customers IS 'Visitors, each once.';
 
@@ -898,6 +931,66 @@ COMMENT ON COLUMN customers.external_id IS 'The shop''s own number';
 COMMENT ON COLUMN customers.staff_id IS 'For CONVERTED: the staff member';
 
 COMMENT ON COLUMN customers.expire_time IS 'Embeddings go then; moves with the last sighting';
+
+CREATE TABLE refresh_tokens (
+	tenant_id UUID NOT NULL,
+	token_hash BYTEA NOT NULL,
+	family_id UUID NOT NULL,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	expire_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	use_time TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT refresh_tokens_pkey PRIMARY KEY (tenant_id, token_hash),
+	CONSTRAINT refresh_tokens_tenant_id_family_id_fkey FOREIGN KEY(tenant_id, family_id) REFERENCES token_families (tenant_id, id) ON DELETE CASCADE
+);
+
+CREATE INDEX refresh_tokens_family_idx ON refresh_tokens (tenant_id, family_id);
+
+CREATE INDEX refresh_tokens_sign_in_idx ON refresh_tokens (token_hash);
+
+COMMENT ON TABLE refresh_tokens IS 'Rotating refresh tokens.';
+
+COMMENT ON COLUMN refresh_tokens.token_hash IS 'sha256';
+
+COMMENT ON COLUMN refresh_tokens.use_time IS 'Exchanged once; a second use revokes the family';
+
+CREATE TABLE sealed_days (
+	tenant_id UUID NOT NULL,
+	site_id UUID NOT NULL,
+	local_date DATE NOT NULL,
+	seal_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	CONSTRAINT sealed_days_pkey PRIMARY KEY (tenant_id, site_id, local_date),
+	CONSTRAINT sealed_days_tenant_id_site_id_fkey FOREIGN KEY(tenant_id, site_id) REFERENCES sites (tenant_id, id)
+);
+
+COMMENT ON TABLE sealed_days IS 'Days that are counted for good, because their rows expire.';
+
+CREATE TABLE site_rules (
+	tenant_id UUID NOT NULL,
+	site_id UUID NOT NULL,
+	effective_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	visit_gap_seconds INTEGER DEFAULT 1800 NOT NULL,
+	min_dwell_seconds INTEGER DEFAULT 10 NOT NULL,
+	day_boundary_minutes INTEGER DEFAULT 240 NOT NULL,
+	opening_hours JSONB,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	CONSTRAINT site_rules_pkey PRIMARY KEY (tenant_id, site_id, effective_time),
+	CONSTRAINT site_rules_tenant_id_site_id_fkey FOREIGN KEY(tenant_id, site_id) REFERENCES sites (tenant_id, id) ON DELETE CASCADE,
+	CONSTRAINT site_rules_visit_gap_seconds_check CHECK (visit_gap_seconds BETWEEN 1 AND 86400),
+	CONSTRAINT site_rules_min_dwell_seconds_check CHECK (min_dwell_seconds BETWEEN 0 AND 3600),
+	CONSTRAINT site_rules_day_boundary_minutes_check CHECK (day_boundary_minutes BETWEEN 0 AND 720)
+);
+
+COMMENT ON TABLE site_rules IS 'What a site counts by, effective-dated: a change never rewrites the past.';
+
+COMMENT ON COLUMN site_rules.effective_time IS 'From then on; the earliest rule also holds for all time before it';
+
+COMMENT ON COLUMN site_rules.visit_gap_seconds IS 'A longer gap between two sightings parts two visits';
+
+COMMENT ON COLUMN site_rules.min_dwell_seconds IS 'A single track must be longer than this to tell a dwell';
+
+COMMENT ON COLUMN site_rules.day_boundary_minutes IS 'A business day begins so long after local midnight: 04:00';
+
+COMMENT ON COLUMN site_rules.opening_hours IS 'registry.v1.OpeningHours as JSON; null means always open';
 
 CREATE TABLE staff_faces (
 	tenant_id UUID NOT NULL,
@@ -952,6 +1045,17 @@ COMMENT ON COLUMN tenant_thresholds.threshold IS 'Cosine from which two faces ar
 
 COMMENT ON COLUMN tenant_thresholds.founding_quality IS 'A poorer face never founds a customer; null: the model''s';
 
+CREATE TABLE user_sites (
+	tenant_id UUID NOT NULL,
+	user_id UUID NOT NULL,
+	site_id UUID NOT NULL,
+	CONSTRAINT user_sites_pkey PRIMARY KEY (tenant_id, user_id, site_id),
+	CONSTRAINT user_sites_tenant_id_user_id_fkey FOREIGN KEY(tenant_id, user_id) REFERENCES users (tenant_id, id) ON DELETE CASCADE,
+	CONSTRAINT user_sites_tenant_id_site_id_fkey FOREIGN KEY(tenant_id, site_id) REFERENCES sites (tenant_id, id) ON DELETE CASCADE
+);
+
+COMMENT ON TABLE user_sites IS 'The sites of a site_manager.';
+
 CREATE TABLE webhook_deliveries (
 	tenant_id UUID NOT NULL,
 	id UUID NOT NULL,
@@ -970,73 +1074,13 @@ CREATE TABLE webhook_deliveries (
 	CONSTRAINT webhook_deliveries_state_check CHECK (state IN ('PENDING', 'DELIVERED', 'FAILED'))
 );
 
-CREATE INDEX webhook_deliveries_hook_idx ON webhook_deliveries (tenant_id, webhook_id, create_time);
-
 CREATE INDEX webhook_deliveries_due_idx ON webhook_deliveries (tenant_id, next_attempt_time) WHERE state = 'PENDING';
+
+CREATE INDEX webhook_deliveries_hook_idx ON webhook_deliveries (tenant_id, webhook_id, create_time);
 
 COMMENT ON TABLE webhook_deliveries IS 'What was or is to be delivered.';
 
 COMMENT ON COLUMN webhook_deliveries.error IS 'For people; no body of theirs';
-
-CREATE TABLE site_rules (
-	tenant_id UUID NOT NULL,
-	site_id UUID NOT NULL,
-	effective_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	visit_gap_seconds INTEGER DEFAULT 1800 NOT NULL,
-	min_dwell_seconds INTEGER DEFAULT 10 NOT NULL,
-	day_boundary_minutes INTEGER DEFAULT 240 NOT NULL,
-	opening_hours JSONB,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	CONSTRAINT site_rules_pkey PRIMARY KEY (tenant_id, site_id, effective_time),
-	CONSTRAINT site_rules_tenant_id_site_id_fkey FOREIGN KEY(tenant_id, site_id) REFERENCES sites (tenant_id, id) ON DELETE CASCADE,
-	CONSTRAINT site_rules_visit_gap_seconds_check CHECK (visit_gap_seconds BETWEEN 1 AND 86400),
-	CONSTRAINT site_rules_min_dwell_seconds_check CHECK (min_dwell_seconds BETWEEN 0 AND 3600),
-	CONSTRAINT site_rules_day_boundary_minutes_check CHECK (day_boundary_minutes BETWEEN 0 AND 720)
-);
-
-COMMENT ON TABLE site_rules IS 'What a site counts by, effective-dated: a change never rewrites the past.';
-
-COMMENT ON COLUMN site_rules.effective_time IS 'From then on; the earliest rule also holds for all time before it';
-
-COMMENT ON COLUMN site_rules.visit_gap_seconds IS 'A longer gap between two sightings parts two visits';
-
-COMMENT ON COLUMN site_rules.min_dwell_seconds IS 'A single track must be longer than this to tell a dwell';
-
-COMMENT ON COLUMN site_rules.day_boundary_minutes IS 'A business day begins so long after local midnight: 04:00';
-
-COMMENT ON COLUMN site_rules.opening_hours IS 'registry.v1.OpeningHours as JSON; null means always open';
-
-CREATE TABLE user_sites (
-	tenant_id UUID NOT NULL,
-	user_id UUID NOT NULL,
-	site_id UUID NOT NULL,
-	CONSTRAINT user_sites_pkey PRIMARY KEY (tenant_id, user_id, site_id),
-	CONSTRAINT user_sites_tenant_id_user_id_fkey FOREIGN KEY(tenant_id, user_id) REFERENCES users (tenant_id, id) ON DELETE CASCADE,
-	CONSTRAINT user_sites_tenant_id_site_id_fkey FOREIGN KEY(tenant_id, site_id) REFERENCES sites (tenant_id, id) ON DELETE CASCADE
-);
-
-COMMENT ON TABLE user_sites IS 'The sites of a site_manager.';
-
-CREATE TABLE refresh_tokens (
-	tenant_id UUID NOT NULL,
-	token_hash BYTEA NOT NULL,
-	family_id UUID NOT NULL,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	expire_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	use_time TIMESTAMP WITH TIME ZONE,
-	CONSTRAINT refresh_tokens_pkey PRIMARY KEY (tenant_id, token_hash),
-	CONSTRAINT refresh_tokens_tenant_id_family_id_fkey FOREIGN KEY(tenant_id, family_id) REFERENCES token_families (tenant_id, id) ON DELETE CASCADE
-);
-
-CREATE INDEX refresh_tokens_family_idx ON refresh_tokens (tenant_id, family_id);
-
-CREATE INDEX refresh_tokens_sign_in_idx ON refresh_tokens (token_hash);
-
-COMMENT ON TABLE refresh_tokens IS 'Rotating refresh tokens.';
-
-COMMENT ON COLUMN refresh_tokens.token_hash IS 'sha256';
-
-COMMENT ON COLUMN refresh_tokens.use_time IS 'Exchanged once; a second use revokes the family';
 
 CREATE TABLE workers (
 	tenant_id UUID NOT NULL,
@@ -1099,132 +1143,43 @@ COMMENT ON COLUMN workers.heartbeat_time IS 'Server time of the last one';
 
 COMMENT ON COLUMN workers.stolen_time IS 'Reported stolen: its spool is never unwrapped again';
 
-CREATE TABLE sealed_days (
-	tenant_id UUID NOT NULL,
-	site_id UUID NOT NULL,
-	local_date DATE NOT NULL,
-	seal_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	CONSTRAINT sealed_days_pkey PRIMARY KEY (tenant_id, site_id, local_date),
-	CONSTRAINT sealed_days_tenant_id_site_id_fkey FOREIGN KEY(tenant_id, site_id) REFERENCES sites (tenant_id, id)
-);
-
-COMMENT ON TABLE sealed_days IS 'Days that are counted for good, because their rows expire.';
-
-CREATE TABLE alerts (
+CREATE TABLE api_keys (
 	tenant_id UUID NOT NULL,
 	id UUID NOT NULL,
-	kind TEXT NOT NULL,
-	severity TEXT DEFAULT 'WARNING' NOT NULL,
-	site_id UUID,
-	camera_id UUID,
+	display_name TEXT NOT NULL,
+	role TEXT NOT NULL,
+	key_hash BYTEA NOT NULL,
+	secret_prefix TEXT DEFAULT '' NOT NULL,
+	site_ids UUID[] DEFAULT '{}' NOT NULL,
 	worker_id UUID,
-	subject_id UUID NOT NULL,
-	message TEXT NOT NULL,
-	note TEXT DEFAULT '' NOT NULL,
-	start_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	end_time TIMESTAMP WITH TIME ZONE,
-	acknowledge_time TIMESTAMP WITH TIME ZONE,
-	acknowledge_user_id UUID,
-	CONSTRAINT alerts_pkey PRIMARY KEY (tenant_id, id),
-	CONSTRAINT alerts_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
-	CONSTRAINT alerts_tenant_id_site_id_fkey FOREIGN KEY(tenant_id, site_id) REFERENCES sites (tenant_id, id),
-	CONSTRAINT alerts_severity_check CHECK (severity IN ('INFO', 'WARNING', 'CRITICAL'))
-);
-
-CREATE INDEX alerts_list_idx ON alerts (tenant_id, start_time, id);
-
-CREATE UNIQUE INDEX alerts_open_key ON alerts (tenant_id, kind, subject_id) WHERE end_time IS NULL;
-
-COMMENT ON TABLE alerts IS 'What somebody should look at.';
-
-COMMENT ON COLUMN alerts.subject_id IS 'What it is about: camera, worker, webhook, job, or the tenant';
-
-COMMENT ON COLUMN alerts.message IS 'For people';
-
-COMMENT ON COLUMN alerts.end_time IS 'When it was over';
-
-CREATE TABLE embeddings (
-	tenant_id UUID NOT NULL,
-	id UUID NOT NULL,
-	customer_id UUID,
-	staff_id UUID,
-	person_id UUID GENERATED ALWAYS AS (coalesce(customer_id, staff_id)) STORED NOT NULL,
-	kind TEXT GENERATED ALWAYS AS (CASE WHEN staff_id IS NULL THEN 'CUSTOMER' ELSE 'STAFF' END) STORED NOT NULL,
-	staff_face_id UUID,
-	event_id UUID,
-	space TEXT NOT NULL,
-	vector BYTEA NOT NULL,
-	quality REAL NOT NULL,
+	camera_ids UUID[] DEFAULT '{}' NOT NULL,
 	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	index_time TIMESTAMP WITH TIME ZONE,
-	CONSTRAINT embeddings_pkey PRIMARY KEY (tenant_id, id),
-	CONSTRAINT embeddings_tenant_id_customer_id_fkey FOREIGN KEY(tenant_id, customer_id) REFERENCES customers (tenant_id, id) ON DELETE CASCADE,
-	CONSTRAINT embeddings_tenant_id_staff_id_fkey FOREIGN KEY(tenant_id, staff_id) REFERENCES staff (tenant_id, id) ON DELETE CASCADE,
-	CONSTRAINT embeddings_tenant_id_staff_face_id_fkey FOREIGN KEY(tenant_id, staff_face_id) REFERENCES staff_faces (tenant_id, id) ON DELETE CASCADE,
-	CONSTRAINT embeddings_person_check CHECK (num_nonnulls(customer_id, staff_id) = 1)
+	use_time TIMESTAMP WITH TIME ZONE,
+	expire_time TIMESTAMP WITH TIME ZONE,
+	revoke_time TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT api_keys_pkey PRIMARY KEY (tenant_id, id),
+	CONSTRAINT api_keys_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
+	CONSTRAINT api_keys_tenant_id_worker_id_fkey FOREIGN KEY(tenant_id, worker_id) REFERENCES workers (tenant_id, id),
+	CONSTRAINT api_keys_role_check CHECK (role IN ('SYSTEM_ADMIN', 'TENANT_ADMIN', 'SITE_MANAGER', 'VIEWER', 'PRIVACY_OFFICER', 'WORKER'))
 );
 
-CREATE INDEX embeddings_person_idx ON embeddings (tenant_id, person_id);
+CREATE INDEX api_keys_sign_in_idx ON api_keys (id);
 
-CREATE INDEX embeddings_customer_idx ON embeddings (tenant_id, customer_id);
+CREATE UNIQUE INDEX api_keys_worker_key ON api_keys (tenant_id, worker_id) WHERE revoke_time IS NULL;
 
-CREATE INDEX embeddings_staff_idx ON embeddings (tenant_id, staff_id);
+COMMENT ON TABLE api_keys IS 'Keys of machines; the secret itself is shown once and never stored.';
 
-CREATE INDEX embeddings_fresh_idx ON embeddings (tenant_id, space, index_time);
+COMMENT ON COLUMN api_keys.key_hash IS 'sha256 of the secret, which has 256 random bits of its own';
 
-COMMENT ON TABLE embeddings IS 'The gallery: what faces are compared with. The record; Milvus can be rebuilt from it.';
+COMMENT ON COLUMN api_keys.secret_prefix IS 'The secret''s first characters, to tell keys apart';
 
-COMMENT ON COLUMN embeddings.id IS 'An enrolled face''s is its event''s id';
+COMMENT ON COLUMN api_keys.site_ids IS 'Its only sites; empty: every site';
 
-COMMENT ON COLUMN embeddings.vector IS 'Encrypted by the application (AES-GCM, key id in front): 512 float32, little-endian';
+COMMENT ON COLUMN api_keys.worker_id IS 'One key = one worker';
 
-COMMENT ON COLUMN embeddings.index_time IS 'In Milvus since; null: not yet, so it is compared exactly';
+COMMENT ON COLUMN api_keys.camera_ids IS 'Those an integrator sends for';
 
-CREATE TABLE merges (
-	tenant_id UUID NOT NULL,
-	id UUID NOT NULL,
-	winner_id UUID NOT NULL,
-	loser_id UUID NOT NULL,
-	subject_id UUID,
-	reason TEXT,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	undo_time TIMESTAMP WITH TIME ZONE,
-	CONSTRAINT merges_pkey PRIMARY KEY (tenant_id, id),
-	CONSTRAINT merges_tenant_id_winner_id_fkey FOREIGN KEY(tenant_id, winner_id) REFERENCES customers (tenant_id, id) ON DELETE CASCADE,
-	CONSTRAINT merges_tenant_id_loser_id_fkey FOREIGN KEY(tenant_id, loser_id) REFERENCES customers (tenant_id, id) ON DELETE CASCADE,
-	CONSTRAINT merges_two_check CHECK (winner_id <> loser_id)
-);
-
-CREATE INDEX merges_winner_idx ON merges (tenant_id, winner_id);
-
-CREATE INDEX merges_loser_idx ON merges (tenant_id, loser_id);
-
-COMMENT ON TABLE merges IS 'Customers that turned out to be one, and those that did not after all.';
-
-COMMENT ON COLUMN merges.subject_id IS 'Who decided';
-
-CREATE TABLE merge_candidates (
-	tenant_id UUID NOT NULL,
-	first_id UUID NOT NULL,
-	second_id UUID NOT NULL,
-	similarity REAL NOT NULL,
-	state TEXT DEFAULT 'OPEN' NOT NULL,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	end_time TIMESTAMP WITH TIME ZONE,
-	CONSTRAINT merge_candidates_pkey PRIMARY KEY (tenant_id, first_id, second_id),
-	CONSTRAINT merge_candidates_tenant_id_first_id_fkey FOREIGN KEY(tenant_id, first_id) REFERENCES customers (tenant_id, id) ON DELETE CASCADE,
-	CONSTRAINT merge_candidates_tenant_id_second_id_fkey FOREIGN KEY(tenant_id, second_id) REFERENCES customers (tenant_id, id) ON DELETE CASCADE,
-	CONSTRAINT merge_candidates_state_check CHECK (state IN ('OPEN', 'MERGED', 'DISMISSED')),
-	CONSTRAINT merge_candidates_order_check CHECK (first_id < second_id)
-);
-
-CREATE INDEX merge_candidates_open_idx ON merge_candidates (tenant_id, similarity) WHERE state = 'OPEN';
-
-CREATE INDEX merge_candidates_second_idx ON merge_candidates (tenant_id, second_id);
-
-COMMENT ON TABLE merge_candidates IS 'Pairs that look alike, for a person to judge.';
-
-COMMENT ON COLUMN merge_candidates.first_id IS 'The smaller of the two ids';
+COMMENT ON COLUMN api_keys.use_time IS 'The last sign-in';
 
 CREATE TABLE cameras (
 	tenant_id UUID NOT NULL,
@@ -1275,43 +1230,88 @@ COMMENT ON COLUMN cameras.pinned_worker_id IS 'Watched by this worker only';
 
 COMMENT ON COLUMN cameras.park_time IS 'Since when no worker is tried; retried hourly';
 
-CREATE TABLE api_keys (
+CREATE TABLE embeddings (
 	tenant_id UUID NOT NULL,
 	id UUID NOT NULL,
-	display_name TEXT NOT NULL,
-	role TEXT NOT NULL,
-	key_hash BYTEA NOT NULL,
-	secret_prefix TEXT DEFAULT '' NOT NULL,
-	site_ids UUID[] DEFAULT '{}' NOT NULL,
-	worker_id UUID,
-	camera_ids UUID[] DEFAULT '{}' NOT NULL,
+	customer_id UUID,
+	staff_id UUID,
+	person_id UUID GENERATED ALWAYS AS (coalesce(customer_id, staff_id)) STORED NOT NULL,
+	kind TEXT GENERATED ALWAYS AS (CASE WHEN staff_id IS NULL THEN 'CUSTOMER' ELSE 'STAFF' END) STORED NOT NULL,
+	staff_face_id UUID,
+	event_id UUID,
+	space TEXT NOT NULL,
+	vector BYTEA NOT NULL,
+	quality REAL NOT NULL,
 	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	use_time TIMESTAMP WITH TIME ZONE,
-	expire_time TIMESTAMP WITH TIME ZONE,
-	revoke_time TIMESTAMP WITH TIME ZONE,
-	CONSTRAINT api_keys_pkey PRIMARY KEY (tenant_id, id),
-	CONSTRAINT api_keys_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES tenants (id),
-	CONSTRAINT api_keys_tenant_id_worker_id_fkey FOREIGN KEY(tenant_id, worker_id) REFERENCES workers (tenant_id, id),
-	CONSTRAINT api_keys_role_check CHECK (role IN ('SYSTEM_ADMIN', 'TENANT_ADMIN', 'SITE_MANAGER', 'VIEWER', 'PRIVACY_OFFICER', 'WORKER'))
+	index_time TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT embeddings_pkey PRIMARY KEY (tenant_id, id),
+	CONSTRAINT embeddings_tenant_id_customer_id_fkey FOREIGN KEY(tenant_id, customer_id) REFERENCES customers (tenant_id, id) ON DELETE CASCADE,
+	CONSTRAINT embeddings_tenant_id_staff_id_fkey FOREIGN KEY(tenant_id, staff_id) REFERENCES staff (tenant_id, id) ON DELETE CASCADE,
+	CONSTRAINT embeddings_tenant_id_staff_face_id_fkey FOREIGN KEY(tenant_id, staff_face_id) REFERENCES staff_faces (tenant_id, id) ON DELETE CASCADE,
+	CONSTRAINT embeddings_person_check CHECK (num_nonnulls(customer_id, staff_id) = 1)
 );
 
-CREATE INDEX api_keys_sign_in_idx ON api_keys (id);
+CREATE INDEX embeddings_customer_idx ON embeddings (tenant_id, customer_id);
 
-CREATE UNIQUE INDEX api_keys_worker_key ON api_keys (tenant_id, worker_id) WHERE revoke_time IS NULL;
+CREATE INDEX embeddings_fresh_idx ON embeddings (tenant_id, space, index_time);
 
-COMMENT ON TABLE api_keys IS 'Keys of machines; the secret itself is shown once and never stored.';
+CREATE INDEX embeddings_person_idx ON embeddings (tenant_id, person_id);
 
-COMMENT ON COLUMN api_keys.key_hash IS 'sha256 of the secret, which has 256 random bits of its own';
+CREATE INDEX embeddings_staff_idx ON embeddings (tenant_id, staff_id);
 
-COMMENT ON COLUMN api_keys.secret_prefix IS 'The secret''s first characters, to tell keys apart';
+COMMENT ON TABLE embeddings IS 'The gallery: what faces are compared with. The record; Milvus can be rebuilt from it.';
 
-COMMENT ON COLUMN api_keys.site_ids IS 'Its only sites; empty: every site';
+COMMENT ON COLUMN embeddings.id IS 'An enrolled face''s is its event''s id';
 
-COMMENT ON COLUMN api_keys.worker_id IS 'One key = one worker';
+COMMENT ON COLUMN embeddings.vector IS 'Encrypted by the application (AES-GCM, key id in front): 512 float32, little-endian';
 
-COMMENT ON COLUMN api_keys.camera_ids IS 'Those an integrator sends for';
+COMMENT ON COLUMN embeddings.index_time IS 'In Milvus since; null: not yet, so it is compared exactly';
 
-COMMENT ON COLUMN api_keys.use_time IS 'The last sign-in';
+CREATE TABLE merge_candidates (
+	tenant_id UUID NOT NULL,
+	first_id UUID NOT NULL,
+	second_id UUID NOT NULL,
+	similarity REAL NOT NULL,
+	state TEXT DEFAULT 'OPEN' NOT NULL,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	end_time TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT merge_candidates_pkey PRIMARY KEY (tenant_id, first_id, second_id),
+	CONSTRAINT merge_candidates_tenant_id_first_id_fkey FOREIGN KEY(tenant_id, first_id) REFERENCES customers (tenant_id, id) ON DELETE CASCADE,
+	CONSTRAINT merge_candidates_tenant_id_second_id_fkey FOREIGN KEY(tenant_id, second_id) REFERENCES customers (tenant_id, id) ON DELETE CASCADE,
+	CONSTRAINT merge_candidates_state_check CHECK (state IN ('OPEN', 'MERGED', 'DISMISSED')),
+	CONSTRAINT merge_candidates_order_check CHECK (first_id < second_id)
+);
+
+CREATE INDEX merge_candidates_open_idx ON merge_candidates (tenant_id, similarity) WHERE state = 'OPEN';
+
+CREATE INDEX merge_candidates_second_idx ON merge_candidates (tenant_id, second_id);
+
+COMMENT ON TABLE merge_candidates IS 'Pairs that look alike, for a person to judge.';
+
+COMMENT ON COLUMN merge_candidates.first_id IS 'The smaller of the two ids';
+
+CREATE TABLE merges (
+	tenant_id UUID NOT NULL,
+	id UUID NOT NULL,
+	winner_id UUID NOT NULL,
+	loser_id UUID NOT NULL,
+	subject_id UUID,
+	reason TEXT,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	undo_time TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT merges_pkey PRIMARY KEY (tenant_id, id),
+	CONSTRAINT merges_tenant_id_winner_id_fkey FOREIGN KEY(tenant_id, winner_id) REFERENCES customers (tenant_id, id) ON DELETE CASCADE,
+	CONSTRAINT merges_tenant_id_loser_id_fkey FOREIGN KEY(tenant_id, loser_id) REFERENCES customers (tenant_id, id) ON DELETE CASCADE,
+	CONSTRAINT merges_two_check CHECK (winner_id <> loser_id)
+);
+
+CREATE INDEX merges_loser_idx ON merges (tenant_id, loser_id);
+
+CREATE INDEX merges_winner_idx ON merges (tenant_id, winner_id);
+
+COMMENT ON TABLE merges IS 'Customers that turned out to be one, and those that did not after all.';
+
+COMMENT ON COLUMN merges.subject_id IS 'Who decided';
 
 CREATE TABLE worker_sessions (
 	tenant_id UUID NOT NULL,
@@ -1338,6 +1338,114 @@ COMMENT ON COLUMN worker_sessions.generation IS '+1 per session of the worker; r
 COMMENT ON COLUMN worker_sessions.replica IS 'Address of the registry replica that holds the stream; previews are relayed from there';
 
 COMMENT ON COLUMN worker_sessions.expire_time IS 'Database time; renewed with every heartbeat';
+
+CREATE TABLE camera_reports (
+	tenant_id UUID NOT NULL,
+	camera_id UUID NOT NULL,
+	site_id UUID NOT NULL,
+	worker_id UUID,
+	epoch BIGINT DEFAULT 0 NOT NULL,
+	activity TEXT DEFAULT 'OPENING' NOT NULL,
+	frame_age_ms INTEGER,
+	frame_rate FLOAT,
+	problem JSONB,
+	spool_events INTEGER DEFAULT 0 NOT NULL,
+	complete_to_time TIMESTAMP WITH TIME ZONE,
+	report_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	CONSTRAINT camera_reports_pkey PRIMARY KEY (tenant_id, camera_id),
+	CONSTRAINT camera_reports_tenant_id_camera_id_fkey FOREIGN KEY(tenant_id, camera_id) REFERENCES cameras (tenant_id, id) ON DELETE CASCADE,
+	CONSTRAINT camera_reports_activity_check CHECK (activity IN ('OPENING', 'WATCHING', 'PAUSED', 'FAILING', 'FINISHED'))
+);
+
+COMMENT ON TABLE camera_reports IS 'How each camera fares, as its worker last said.';
+
+COMMENT ON COLUMN camera_reports.problem IS 'footfall.type.v1.Problem, while FAILING';
+
+COMMENT ON COLUMN camera_reports.complete_to_time IS 'Everything captured before it has arrived: the spool''s watermark';
+
+COMMENT ON COLUMN camera_reports.report_time IS 'Server time of the heartbeat';
+
+CREATE TABLE commands (
+	tenant_id UUID NOT NULL,
+	id UUID NOT NULL,
+	worker_id UUID NOT NULL,
+	site_id UUID NOT NULL,
+	camera_id UUID,
+	seq BIGINT,
+	kind TEXT NOT NULL,
+	payload JSONB DEFAULT '{}'::jsonb NOT NULL,
+	state TEXT DEFAULT 'PENDING' NOT NULL,
+	problem JSONB,
+	result BYTEA,
+	subject_id UUID,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	deadline_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	ack_time TIMESTAMP WITH TIME ZONE,
+	end_time TIMESTAMP WITH TIME ZONE,
+	CONSTRAINT commands_pkey PRIMARY KEY (tenant_id, id),
+	CONSTRAINT commands_tenant_id_worker_id_fkey FOREIGN KEY(tenant_id, worker_id) REFERENCES workers (tenant_id, id) ON DELETE CASCADE,
+	CONSTRAINT commands_tenant_id_camera_id_fkey FOREIGN KEY(tenant_id, camera_id) REFERENCES cameras (tenant_id, id) ON DELETE CASCADE,
+	CONSTRAINT commands_state_check CHECK (state IN ('PENDING', 'ACCEPTED', 'SUCCEEDED', 'FAILED', 'EXPIRED', 'UNSUPPORTED', 'SUPERSEDED'))
+);
+
+CREATE INDEX commands_open_idx ON commands (tenant_id, worker_id, seq) WHERE end_time IS NULL;
+
+CREATE UNIQUE INDEX commands_seq_key ON commands (tenant_id, worker_id, seq);
+
+COMMENT ON TABLE commands IS 'What workers were told to do once, and how it ended.';
+
+COMMENT ON COLUMN commands.seq IS 'Per worker, without gaps; null for those that only change desired state';
+
+COMMENT ON COLUMN commands.result IS 'CommandResult, serialized';
+
+COMMENT ON COLUMN commands.subject_id IS 'Who asked';
+
+CREATE TABLE count_checks (
+	tenant_id UUID NOT NULL,
+	id UUID NOT NULL,
+	site_id UUID NOT NULL,
+	camera_id UUID,
+	start_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	end_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	manual_count INTEGER NOT NULL,
+	counted INTEGER NOT NULL,
+	note TEXT,
+	subject_id UUID NOT NULL,
+	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	CONSTRAINT count_checks_pkey PRIMARY KEY (tenant_id, id),
+	CONSTRAINT count_checks_tenant_id_site_id_fkey FOREIGN KEY(tenant_id, site_id) REFERENCES sites (tenant_id, id),
+	CONSTRAINT count_checks_tenant_id_camera_id_fkey FOREIGN KEY(tenant_id, camera_id) REFERENCES cameras (tenant_id, id),
+	CONSTRAINT count_checks_span_check CHECK (start_time < end_time)
+);
+
+CREATE INDEX count_checks_list_idx ON count_checks (tenant_id, site_id, start_time);
+
+COMMENT ON TABLE count_checks IS 'Counts by hand, next to ours.';
+
+CREATE TABLE coverage_slices (
+	tenant_id UUID NOT NULL,
+	camera_id UUID NOT NULL,
+	start_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	epoch BIGINT NOT NULL,
+	boot_id UUID NOT NULL,
+	site_id UUID NOT NULL,
+	watched_ms INTEGER DEFAULT 0 NOT NULL,
+	frames INTEGER DEFAULT 0 NOT NULL,
+	faces_seen INTEGER DEFAULT 0 NOT NULL,
+	faces_usable INTEGER DEFAULT 0 NOT NULL,
+	events_evicted INTEGER DEFAULT 0 NOT NULL,
+	update_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	CONSTRAINT coverage_slices_pkey PRIMARY KEY (tenant_id, camera_id, start_time, epoch, boot_id),
+	CONSTRAINT coverage_slices_tenant_id_camera_id_fkey FOREIGN KEY(tenant_id, camera_id) REFERENCES cameras (tenant_id, id) ON DELETE CASCADE,
+	CONSTRAINT coverage_slices_quarter_check CHECK (extract(epoch FROM start_time)::bigint % 900 = 0),
+	CONSTRAINT coverage_slices_watched_ms_check CHECK (watched_ms BETWEEN 0 AND 900000)
+);
+
+CREATE INDEX coverage_slices_site_idx ON coverage_slices (tenant_id, site_id, start_time);
+
+COMMENT ON TABLE coverage_slices IS 'What was watched: totals that only grow, the greatest is kept.';
+
+COMMENT ON COLUMN coverage_slices.start_time IS 'Of the quarter of an hour';
 
 CREATE TABLE face_events (
 	tenant_id UUID NOT NULL,
@@ -1380,13 +1488,13 @@ CREATE TABLE face_events (
 )
  PARTITION BY RANGE (id);
 
-CREATE INDEX face_events_fold_idx ON face_events (tenant_id, customer_id, site_id, track_start_time) WHERE customer_id IS NOT NULL;
-
-CREATE INDEX face_events_visit_idx ON face_events (tenant_id, visit_id) WHERE visit_id IS NOT NULL;
-
 CREATE INDEX face_events_camera_idx ON face_events (tenant_id, camera_id, capture_time);
 
 CREATE INDEX face_events_embedding_idx ON face_events (tenant_id, capture_time) WHERE embedding IS NOT NULL;
+
+CREATE INDEX face_events_fold_idx ON face_events (tenant_id, customer_id, site_id, track_start_time) WHERE customer_id IS NOT NULL;
+
+CREATE INDEX face_events_visit_idx ON face_events (tenant_id, visit_id) WHERE visit_id IS NOT NULL;
 
 COMMENT ON TABLE face_events IS 'Sightings, each once. Partitioned by month of the id; only the parent is granted to anybody.';
 
@@ -1420,42 +1528,6 @@ COMMENT ON COLUMN face_events.visit_id IS 'Set by the fold';
 
 COMMENT ON COLUMN face_events.body_hash IS 'sha256 of the event as sent: other content under the same id is refused';
 
-CREATE TABLE quarantined_events (
-	tenant_id UUID NOT NULL,
-	id UUID NOT NULL,
-	site_id UUID NOT NULL,
-	camera_id UUID NOT NULL,
-	worker_id UUID,
-	lease_epoch BIGINT NOT NULL,
-	capture_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	reason TEXT NOT NULL,
-	payload BYTEA,
-	state TEXT DEFAULT 'WAITING' NOT NULL,
-	receive_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	end_time TIMESTAMP WITH TIME ZONE,
-	end_user_id UUID,
-	expire_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	CONSTRAINT quarantined_events_pkey PRIMARY KEY (tenant_id, id),
-	CONSTRAINT quarantined_events_tenant_id_camera_id_fkey FOREIGN KEY(tenant_id, camera_id) REFERENCES cameras (tenant_id, id),
-	CONSTRAINT quarantined_events_state_check CHECK (state IN ('WAITING', 'RELEASED', 'DISCARDED'))
-);
-
-CREATE INDEX quarantined_events_list_idx ON quarantined_events (tenant_id, receive_time, id);
-
-COMMENT ON TABLE quarantined_events IS 'Events that arrived under a lease that was over: kept, not matched, until somebody decides.';
-
-COMMENT ON COLUMN quarantined_events.id IS 'The event''s';
-
-COMMENT ON COLUMN quarantined_events.reason IS 'ErrorReason without its prefix';
-
-COMMENT ON COLUMN quarantined_events.payload IS 'Encrypted by the application (AES-GCM, key id in front): the whole FaceDetected, for a later release';
-
-COMMENT ON COLUMN quarantined_events.end_time IS 'Released or discarded';
-
-COMMENT ON COLUMN quarantined_events.end_user_id IS 'By whom';
-
-COMMENT ON COLUMN quarantined_events.expire_time IS 'Discarded by itself: the payload holds a face';
-
 CREATE TABLE face_images (
 	tenant_id UUID NOT NULL,
 	id UUID NOT NULL,
@@ -1487,31 +1559,35 @@ COMMENT ON TABLE face_images IS 'Snapshots of events.';
 
 COMMENT ON COLUMN face_images.object_key IS 'Null once the sweep has removed the object';
 
-CREATE TABLE camera_reports (
+CREATE TABLE lease_epochs (
 	tenant_id UUID NOT NULL,
 	camera_id UUID NOT NULL,
+	epoch BIGINT NOT NULL,
+	lease_id UUID DEFAULT gen_random_uuid() NOT NULL,
 	site_id UUID NOT NULL,
-	worker_id UUID,
-	epoch BIGINT DEFAULT 0 NOT NULL,
-	activity TEXT DEFAULT 'OPENING' NOT NULL,
-	frame_age_ms INTEGER,
-	frame_rate FLOAT,
+	worker_id UUID NOT NULL,
+	generation BIGINT NOT NULL,
+	grant_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	expire_time TIMESTAMP WITH TIME ZONE,
+	end_time TIMESTAMP WITH TIME ZONE,
+	end_reason TEXT,
 	problem JSONB,
-	spool_events INTEGER DEFAULT 0 NOT NULL,
-	complete_to_time TIMESTAMP WITH TIME ZONE,
-	report_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	CONSTRAINT camera_reports_pkey PRIMARY KEY (tenant_id, camera_id),
-	CONSTRAINT camera_reports_tenant_id_camera_id_fkey FOREIGN KEY(tenant_id, camera_id) REFERENCES cameras (tenant_id, id) ON DELETE CASCADE,
-	CONSTRAINT camera_reports_activity_check CHECK (activity IN ('OPENING', 'WATCHING', 'PAUSED', 'FAILING', 'FINISHED'))
+	CONSTRAINT lease_epochs_pkey PRIMARY KEY (tenant_id, camera_id, epoch),
+	CONSTRAINT lease_epochs_tenant_id_camera_id_fkey FOREIGN KEY(tenant_id, camera_id) REFERENCES cameras (tenant_id, id) ON DELETE CASCADE,
+	CONSTRAINT lease_epochs_tenant_id_worker_id_fkey FOREIGN KEY(tenant_id, worker_id) REFERENCES workers (tenant_id, id)
 );
 
-COMMENT ON TABLE camera_reports IS 'How each camera fares, as its worker last said.';
+CREATE INDEX lease_epochs_worker_idx ON lease_epochs (tenant_id, worker_id, grant_time);
 
-COMMENT ON COLUMN camera_reports.problem IS 'footfall.type.v1.Problem, while FAILING';
+COMMENT ON TABLE lease_epochs IS 'Who watched which camera from when to when; what ingest judges events by.';
 
-COMMENT ON COLUMN camera_reports.complete_to_time IS 'Everything captured before it has arrived: the spool''s watermark';
+COMMENT ON COLUMN lease_epochs.expire_time IS 'Last renewed expiry; null for PINNED';
 
-COMMENT ON COLUMN camera_reports.report_time IS 'Server time of the heartbeat';
+COMMENT ON COLUMN lease_epochs.end_time IS 'Null while it runs';
+
+COMMENT ON COLUMN lease_epochs.end_reason IS 'RELEASED, EXPIRED, FLIPPED, REGRANTED, …';
+
+COMMENT ON COLUMN lease_epochs.problem IS 'footfall.type.v1.Problem, when its holder gave it up';
 
 CREATE TABLE leases (
 	tenant_id UUID NOT NULL,
@@ -1560,117 +1636,41 @@ COMMENT ON COLUMN leases.successor_worker_id IS 'Holds a PENDING lease without a
 
 COMMENT ON COLUMN leases.failures IS '{worker: times it failed on this camera}';
 
-CREATE TABLE lease_epochs (
-	tenant_id UUID NOT NULL,
-	camera_id UUID NOT NULL,
-	epoch BIGINT NOT NULL,
-	lease_id UUID DEFAULT gen_random_uuid() NOT NULL,
-	site_id UUID NOT NULL,
-	worker_id UUID NOT NULL,
-	generation BIGINT NOT NULL,
-	grant_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	expire_time TIMESTAMP WITH TIME ZONE,
-	end_time TIMESTAMP WITH TIME ZONE,
-	end_reason TEXT,
-	problem JSONB,
-	CONSTRAINT lease_epochs_pkey PRIMARY KEY (tenant_id, camera_id, epoch),
-	CONSTRAINT lease_epochs_tenant_id_camera_id_fkey FOREIGN KEY(tenant_id, camera_id) REFERENCES cameras (tenant_id, id) ON DELETE CASCADE,
-	CONSTRAINT lease_epochs_tenant_id_worker_id_fkey FOREIGN KEY(tenant_id, worker_id) REFERENCES workers (tenant_id, id)
-);
-
-CREATE INDEX lease_epochs_worker_idx ON lease_epochs (tenant_id, worker_id, grant_time);
-
-COMMENT ON TABLE lease_epochs IS 'Who watched which camera from when to when; what ingest judges events by.';
-
-COMMENT ON COLUMN lease_epochs.expire_time IS 'Last renewed expiry; null for PINNED';
-
-COMMENT ON COLUMN lease_epochs.end_time IS 'Null while it runs';
-
-COMMENT ON COLUMN lease_epochs.end_reason IS 'RELEASED, EXPIRED, FLIPPED, REGRANTED, …';
-
-COMMENT ON COLUMN lease_epochs.problem IS 'footfall.type.v1.Problem, when its holder gave it up';
-
-CREATE TABLE commands (
-	tenant_id UUID NOT NULL,
-	id UUID NOT NULL,
-	worker_id UUID NOT NULL,
-	site_id UUID NOT NULL,
-	camera_id UUID,
-	seq BIGINT,
-	kind TEXT NOT NULL,
-	payload JSONB DEFAULT '{}'::jsonb NOT NULL,
-	state TEXT DEFAULT 'PENDING' NOT NULL,
-	problem JSONB,
-	result BYTEA,
-	subject_id UUID,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	deadline_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	ack_time TIMESTAMP WITH TIME ZONE,
-	end_time TIMESTAMP WITH TIME ZONE,
-	CONSTRAINT commands_pkey PRIMARY KEY (tenant_id, id),
-	CONSTRAINT commands_tenant_id_worker_id_fkey FOREIGN KEY(tenant_id, worker_id) REFERENCES workers (tenant_id, id) ON DELETE CASCADE,
-	CONSTRAINT commands_tenant_id_camera_id_fkey FOREIGN KEY(tenant_id, camera_id) REFERENCES cameras (tenant_id, id) ON DELETE CASCADE,
-	CONSTRAINT commands_state_check CHECK (state IN ('PENDING', 'ACCEPTED', 'SUCCEEDED', 'FAILED', 'EXPIRED', 'UNSUPPORTED', 'SUPERSEDED'))
-);
-
-CREATE INDEX commands_open_idx ON commands (tenant_id, worker_id, seq) WHERE end_time IS NULL;
-
-CREATE UNIQUE INDEX commands_seq_key ON commands (tenant_id, worker_id, seq);
-
-COMMENT ON TABLE commands IS 'What workers were told to do once, and how it ended.';
-
-COMMENT ON COLUMN commands.seq IS 'Per worker, without gaps; null for those that only change desired state';
-
-COMMENT ON COLUMN commands.result IS 'CommandResult, serialized';
-
-COMMENT ON COLUMN commands.subject_id IS 'Who asked';
-
-CREATE TABLE coverage_slices (
-	tenant_id UUID NOT NULL,
-	camera_id UUID NOT NULL,
-	start_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	epoch BIGINT NOT NULL,
-	boot_id UUID NOT NULL,
-	site_id UUID NOT NULL,
-	watched_ms INTEGER DEFAULT 0 NOT NULL,
-	frames INTEGER DEFAULT 0 NOT NULL,
-	faces_seen INTEGER DEFAULT 0 NOT NULL,
-	faces_usable INTEGER DEFAULT 0 NOT NULL,
-	events_evicted INTEGER DEFAULT 0 NOT NULL,
-	update_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	CONSTRAINT coverage_slices_pkey PRIMARY KEY (tenant_id, camera_id, start_time, epoch, boot_id),
-	CONSTRAINT coverage_slices_tenant_id_camera_id_fkey FOREIGN KEY(tenant_id, camera_id) REFERENCES cameras (tenant_id, id) ON DELETE CASCADE,
-	CONSTRAINT coverage_slices_quarter_check CHECK (extract(epoch FROM start_time)::bigint % 900 = 0),
-	CONSTRAINT coverage_slices_watched_ms_check CHECK (watched_ms BETWEEN 0 AND 900000)
-);
-
-CREATE INDEX coverage_slices_site_idx ON coverage_slices (tenant_id, site_id, start_time);
-
-COMMENT ON TABLE coverage_slices IS 'What was watched: totals that only grow, the greatest is kept.';
-
-COMMENT ON COLUMN coverage_slices.start_time IS 'Of the quarter of an hour';
-
-CREATE TABLE count_checks (
+CREATE TABLE quarantined_events (
 	tenant_id UUID NOT NULL,
 	id UUID NOT NULL,
 	site_id UUID NOT NULL,
-	camera_id UUID,
-	start_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	end_time TIMESTAMP WITH TIME ZONE NOT NULL,
-	manual_count INTEGER NOT NULL,
-	counted INTEGER NOT NULL,
-	note TEXT,
-	subject_id UUID NOT NULL,
-	create_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-	CONSTRAINT count_checks_pkey PRIMARY KEY (tenant_id, id),
-	CONSTRAINT count_checks_tenant_id_site_id_fkey FOREIGN KEY(tenant_id, site_id) REFERENCES sites (tenant_id, id),
-	CONSTRAINT count_checks_tenant_id_camera_id_fkey FOREIGN KEY(tenant_id, camera_id) REFERENCES cameras (tenant_id, id),
-	CONSTRAINT count_checks_span_check CHECK (start_time < end_time)
+	camera_id UUID NOT NULL,
+	worker_id UUID,
+	lease_epoch BIGINT NOT NULL,
+	capture_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	reason TEXT NOT NULL,
+	payload BYTEA,
+	state TEXT DEFAULT 'WAITING' NOT NULL,
+	receive_time TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+	end_time TIMESTAMP WITH TIME ZONE,
+	end_user_id UUID,
+	expire_time TIMESTAMP WITH TIME ZONE NOT NULL,
+	CONSTRAINT quarantined_events_pkey PRIMARY KEY (tenant_id, id),
+	CONSTRAINT quarantined_events_tenant_id_camera_id_fkey FOREIGN KEY(tenant_id, camera_id) REFERENCES cameras (tenant_id, id),
+	CONSTRAINT quarantined_events_state_check CHECK (state IN ('WAITING', 'RELEASED', 'DISCARDED'))
 );
 
-CREATE INDEX count_checks_list_idx ON count_checks (tenant_id, site_id, start_time);
+CREATE INDEX quarantined_events_list_idx ON quarantined_events (tenant_id, receive_time, id);
 
-COMMENT ON TABLE count_checks IS 'Counts by hand, next to ours.';
+COMMENT ON TABLE quarantined_events IS 'Events that arrived under a lease that was over: kept, not matched, until somebody decides.';
+
+COMMENT ON COLUMN quarantined_events.id IS 'The event''s';
+
+COMMENT ON COLUMN quarantined_events.reason IS 'ErrorReason without its prefix';
+
+COMMENT ON COLUMN quarantined_events.payload IS 'Encrypted by the application (AES-GCM, key id in front): the whole FaceDetected, for a later release';
+
+COMMENT ON COLUMN quarantined_events.end_time IS 'Released or discarded';
+
+COMMENT ON COLUMN quarantined_events.end_user_id IS 'By whom';
+
+COMMENT ON COLUMN quarantined_events.expire_time IS 'Discarded by itself: the payload holds a face';
 
 CREATE TABLE face_events_default PARTITION OF face_events DEFAULT;
 
