@@ -21,7 +21,7 @@ from edge_agent.sources.capture import Activity, Capture, Pace
 from edge_agent.sources.port import Frame
 from edge_agent.sources.slot import End
 from edge_agent.spool.records import NewEvent, Slice
-from edge_agent.spool.spool import Spool
+from edge_agent.spool.spool import Spool, SpoolUnwritableError
 from edge_agent.tracking.domain import Rules
 from mesh.clock import Clock
 from mesh.ids import CameraId, EventId, Ids, LeaseEpoch
@@ -195,11 +195,11 @@ class Camera:
         for time in seen.passed:
             book.passage(time, usable=False)
         for sighting in seen.sightings:
-            await self._store(sighting, epoch)
-            book.passage(sighting.capture_time, usable=True)
+            book.passage(sighting.capture_time, usable=await self._store(sighting, epoch))
         self._oldest = seen.oldest
 
-    async def _store(self, sighting: Sighting, epoch: LeaseEpoch) -> None:
+    async def _store(self, sighting: Sighting, epoch: LeaseEpoch) -> bool:
+        """Into the spool; false when the disk took it not: then it is a face that was seen, and no event."""
         clock = self._shop.clock
         if sighting.recorded:
             event_id = recorded_event_id(self._id, sighting.capture_time, sighting.box)
@@ -216,9 +216,14 @@ class Camera:
             staff=self._shop.gallery.recognise(sighting.embedding),
         )
         event = NewEvent(event_id, self._id, epoch, sighting.capture_time, bytes(body), sighting.snapshot)
-        if await self._shop.spool.put(event):
-            self._last_event = event_id
+        try:
+            await self._shop.spool.put(event)
+        except SpoolUnwritableError as error:
+            _log.error("passage_lost", camera_id=str(self._id), problem=str(error))
+            return False
+        self._last_event = event_id
         _log.info("passage", camera_id=str(self._id), event_id=str(event_id), epoch=epoch)
+        return True
 
     def _book(self, epoch: LeaseEpoch) -> CoverageBook:
         if epoch not in self._books:

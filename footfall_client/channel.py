@@ -8,7 +8,7 @@ from typing import Final, Protocol, TypeVar
 import betterproto2
 import grpc
 
-from footfall_client.errors import refused
+from footfall_client.errors import Refused, refused
 
 ResponseT = TypeVar("ResponseT", bound=betterproto2.Message)
 ToSend_contra = TypeVar("ToSend_contra", bound=betterproto2.Message, contravariant=True)
@@ -89,6 +89,8 @@ async def unary(
         response: ResponseT = await call(request, metadata=authorization(token), timeout=timeout, wait_for_ready=True)
     except grpc.aio.AioRpcError as error:
         raise refused(error) from error
+    except asyncio.InvalidStateError as error:  # grpc.aio's own race when a connection dies under a read
+        raise Refused(grpc.StatusCode.UNAVAILABLE, "", "the connection ended", 0.0) from error
     return response
 
 

@@ -107,7 +107,9 @@ class Session(Listener):
     @property
     def unhealthy_reason(self) -> str:
         """Why this worker cannot do its work; empty when it can."""
-        return "" if self._keyed else "the registry gave no key to protect the spool with"
+        if not self._keyed:
+            return "the registry gave no key to protect the spool with"
+        return self._out.spool.trouble
 
     def is_alive(self, camera_id: CameraId, epoch: LeaseEpoch) -> bool:
         """Whether events of a camera may be captured under an epoch at this very moment."""
@@ -123,7 +125,7 @@ class Session(Listener):
         """Stops every camera and gives its lease back, if the registry listens. To be called while `run` runs."""
         self._leaving = True
         self._leases = Leases(timing=self._leases.timing)
-        self._apply()
+        self._changed()
         await self._out.cameras.stop()
         try:
             async with asyncio.timeout(LAST_WORDS):
@@ -214,7 +216,7 @@ class Session(Listener):
         """See `Listener`."""
         self._measure(sent, welcome.server_time)
         self._leases = domain.welcomed(self._leases, refs_of(welcome.keep), _timing(welcome))
-        self._apply()
+        self._changed()
         if (key := welcome.spool_public_key) is not None and key.der:
             try:
                 await self._out.spool.wrap_key(PublicKey(key.key_id, key.der), token.worker_id)
@@ -228,7 +230,7 @@ class Session(Listener):
         self._out.backoff.reset()
         self._measure(sent, ack.server_time)
         self._leases = domain.renewed(self._leases, refs_of(ack.renewed), sent_at)
-        self._apply()
+        self._changed()
 
     def desired(self, message: registry.Desired) -> None:
         """See `Listener`."""
@@ -247,7 +249,7 @@ class Session(Listener):
                     camera_id=str(lease.camera_id), epoch=lease.epoch, problem=problem(trouble)
                 )
                 self._say(registry.ConnectRequest(lease_released=released))
-        self._apply()
+        self._changed()
         self._tell_ready()
         if domain.awaits_renewal(self._leases, self._out.running_asleep()) and self._stream is not None:
             self._stream.beat_now()
@@ -307,6 +309,10 @@ class Session(Listener):
         opened = self._out.cameras.reports().keys()
         watches = domain.to_watch(self._leases, now, server_now, opened) if self._keyed else {}
         self._out.cameras.watch(watches)
+
+    def _changed(self) -> None:
+        """Something new is known: the cameras follow at once, and the next deadline may be another."""
+        self._apply()
         self._woken.set()
 
     def _dismiss(self) -> None:

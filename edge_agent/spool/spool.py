@@ -1,6 +1,7 @@
 """The spool as the agent uses it: every call goes through one thread, which alone touches the file."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -24,9 +25,13 @@ from edge_agent.spool.records import (
 )
 from mesh.ids import EventId
 
-__all__ = ["Spool", "SpoolKeyError", "SpoolLockedError"]
+__all__ = ["Spool", "SpoolKeyError", "SpoolLockedError", "SpoolUnwritableError"]
 
 T = TypeVar("T")
+
+
+class SpoolUnwritableError(RuntimeError):
+    """The disk is full or broken."""
 
 
 class Spool:
@@ -43,6 +48,8 @@ class Spool:
         self._arrived = asyncio.Event()
         self.unsealed = 0
         """How many keys of earlier boots were unwrapped: when it grows, `after` answers older events, too."""
+        self.trouble = ""
+        """Why the last event could not be kept; empty when it could."""
 
     @classmethod
     async def open(cls, folder: Path, boot_id: UUID, limits: Limits = Limits()) -> "Spool":  # noqa: B008  frozen
@@ -89,9 +96,17 @@ class Spool:
         self._arrived.set()
 
     async def put(self, event: NewEvent) -> bool:
-        """Keeps an event: durable when this returns. False when its id is here already. Raises `SpoolLockedError`."""
+        """Keeps an event: durable when this returns. False when its id is here already.
+
+        Raises `SpoolLockedError`, and `SpoolUnwritableError` when the disk takes nothing.
+        """
         in_flight = frozenset(self._in_flight)
-        added = await self._run(lambda: self._events.put(event, in_flight=in_flight))
+        try:
+            added = await self._run(lambda: self._events.put(event, in_flight=in_flight))
+        except sqlite3.Error as error:
+            self.trouble = f"the spool cannot be written: {error}"
+            raise SpoolUnwritableError(self.trouble) from error
+        self.trouble = ""
         self._arrived.set()
         return added
 
