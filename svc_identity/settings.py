@@ -31,6 +31,8 @@ class IdentitySettings(ServiceSettings):
     image_pixels: int = Field(default=50_000_000, ge=4096, le=80_000_000, description="of a photograph, at most")
     image_queue: int = Field(default=16, ge=1, le=1000, description="photographs that wait to be looked at, at most")
 
+    orphan_seconds: float = Field(default=86400, ge=1, description="between two looks for pictures that no row names")
+
     gallery_watchers: int = Field(default=2000, ge=1, description="open gallery streams of one tenant, at most")
     housekeeping_seconds: float = Field(default=5, gt=0, description="between two turns of the housekeeping")
     provisional_seconds: float = Field(

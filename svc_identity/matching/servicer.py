@@ -13,9 +13,10 @@ from footfall.type.v1 import embedding_pb2, problem_pb2
 from mesh.auth import current_caller
 from mesh.errors import FieldViolation, InvalidField, MeshError
 from mesh.ids import EventId, SiteId
-from svc_identity.matching.domain import Candidate, Decision, Face, Person, PersonKind, Verdict
+from svc_identity.matching.domain import Candidate, Decision, Face, Verdict
 from svc_identity.matching.service import Matching, Query, UnknownSpaceError
 from svc_identity.vectors.port import BadVectorError, Vector, checked
+from svc_identity.wire import person_field
 
 _FORBIDDEN: Final = problem_pb2.Problem(
     reason=problem_pb2.ERROR_REASON_PERSON_ERASED, message="this face must not be matched"
@@ -54,7 +55,7 @@ def _query(position: int, face: match_pb2.FaceQuery) -> Query:
 
 
 def vector_of(embedding: embedding_pb2.Embedding, field: str) -> Vector:
-    """The vector (512,) of an embedding; EMBEDDING_INVALID naming ``field`` when it is not finite or not of length 1."""
+    """The vector (512,) of an embedding; EMBEDDING_INVALID, naming ``field``, if it has a NaN or another length."""
     try:
         vector: Vector = checked(np.frombuffer(embedding.vector, dtype="<f4")[np.newaxis, :])[0]
     except (BadVectorError, ValueError) as error:
@@ -69,9 +70,9 @@ def decision_message(decision: Decision) -> match_pb2.MatchDecision:
         verdict=match_pb2.MatchDecision.Verdict.Value(f"VERDICT_{decision.verdict.value}"),
         reason=match_pb2.MatchDecision.Reason.Value(f"REASON_{decision.reason.value}"),
         threshold=decision.threshold,
-        candidates=[_candidate_message(candidate) for candidate in decision.candidates],
+        candidates=[candidate_message(candidate) for candidate in decision.candidates],
         problem=_FORBIDDEN if decision.verdict is Verdict.REJECTED else None,
-        **_person_field(decision.person),
+        **person_field(decision.person),
     )
     if decision.embedding_id is not None:
         message.embedding_id = str(decision.embedding_id)
@@ -80,16 +81,10 @@ def decision_message(decision: Decision) -> match_pb2.MatchDecision:
     return message
 
 
-def _candidate_message(candidate: Candidate) -> match_pb2.Candidate:
+def candidate_message(candidate: Candidate) -> match_pb2.Candidate:
+    """A candidate on the wire."""
     return match_pb2.Candidate(
         similarity=candidate.similarity,
         embedding_id=str(candidate.embedding_id),
-        **_person_field(candidate.person),
+        **person_field(candidate.person),
     )
-
-
-def _person_field(person: Person | None) -> dict[str, Any]:
-    """The one field of the oneof that names a person."""
-    if person is None:
-        return {}
-    return {"staff_id" if person.kind is PersonKind.STAFF else "customer_id": str(person.id)}

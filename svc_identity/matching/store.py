@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from mesh.database import Tx
 from mesh.ids import CustomerId, EmbeddingId, EventId, SiteId, TenantId
 from schema.identity import customers, embeddings, match_decisions, tenant_thresholds
+from schema.ingest import face_events
 from schema.registry import tenants
 from svc_identity.matching.domain import Candidate, Decision, Owner, Person, PersonKind, Reason, Verdict
 
@@ -94,6 +95,19 @@ async def owners_of_fresh(tx: Tx, space: str, staleness: timedelta) -> dict[Embe
 async def owners_of_staff(tx: Tx, space: str, staff_ids: Iterable[UUID]) -> dict[EmbeddingId, Owner]:
     """As :func:`owners`, of every embedding of these staff members."""
     return _people(await tx.execute(_OWNERS_BY_STAFF, {"space": space, "ids": list(staff_ids)}))
+
+
+async def embeddings_of(tx: Tx, space: str, staff_id: UUID) -> list[EmbeddingId]:
+    """The embeddings of one staff member, suspended or not."""
+    query = select(embeddings.c.id).where(embeddings.c.space == space, embeddings.c.staff_id == staff_id)
+    return [EmbeddingId(id_) for id_ in await tx.scalars(query)]
+
+
+async def seen_customers(tx: Tx, customer_ids: Iterable[CustomerId]) -> set[CustomerId]:
+    """Those of the customers who were seen at a site that the transaction is held to."""
+    events = face_events.c
+    rows = await tx.scalars(select(events.customer_id).where(events.customer_id.in_(list(customer_ids))).distinct())
+    return {CustomerId(id_) for id_ in rows}
 
 
 def _people(rows: Any) -> dict[EmbeddingId, Owner]:

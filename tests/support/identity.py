@@ -29,7 +29,7 @@ from mesh.tls import Tls
 from svc_identity.settings import IdentitySettings
 from svc_identity.vectors.milvus import MilvusIndex
 from svc_identity.vectors.port import Vector, VectorIndex
-from svc_identity.wiring import NAME, assemble
+from svc_identity.wiring import NAME, Ports, assemble
 from tests.support.database import TestDatabase
 from tests.support.mesh import TokenIssuer, connect
 from tests.support.seed import SeededTenant
@@ -107,6 +107,10 @@ class RunningIdentity:
         async with self.channel(self.issuer.token(role, tenant_id=tenant.tenant_id, **claims)) as channel:
             yield customer_pb2_grpc.CustomerServiceStub(channel)
 
+    async def pictures(self) -> list[str]:
+        """The keys of everything in the image store."""
+        return [key async for key in self.images.keys("t/")]
+
     def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """What lies in the database, for the test's eyes."""
         with self.database.superuser() as connection:
@@ -163,7 +167,7 @@ async def running_identity(
     used = index or MilvusIndex(given.index_uri, timeout=given.vectors_seconds)
     try:
         async with (
-            assemble(given, clock, IDS, issuer.jwks, images, used) as service,
+            assemble(given, clock, IDS, Ports(issuer.jwks, images, used)) as service,
             running(service, tls=peers(NAME), clock=clock, grace=0.5) as server,
         ):
             yield RunningIdentity(server, issuer, peers, database, images, used)

@@ -1,0 +1,1 @@
+"""Those who work here: recognised at their sites, and left out of the counts."""
