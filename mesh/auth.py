@@ -302,6 +302,15 @@ class TokenVerifier:
         """Asks for the keys now. A readiness check calls it, so that the first call need not."""
         await self._fetch(at_least=REFETCH_SECONDS)
 
+    async def check(self) -> None:
+        """A readiness check: some keys are known. Those stay good while their source is away.
+
+        Raises:
+            Unavailable: none are known, and none can be had.
+        """
+        if not self._keys:
+            await self.refresh()
+
     async def _key(self, kid: str) -> Any:
         known = self._keys.get(kid)
         if known is None:

@@ -99,7 +99,7 @@ FOREIGN_READS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             *("tenant_id", "id", "site_id", "camera_id", "worker_id", "lease_epoch", "capture_time"),
             *("track_start_time", "track_end_time", "quality", "detection_score", "face_pixels", "gender", "space"),
             *("verdict", "matched_customer_id", "customer_id", "staff_id", "embedding_id", "similarity", "threshold"),
-            *("counts", "visit_id", "receive_time"),
+            *("counts", "visit_id", "receive_time", "clock_uncertainty_ms"),
         ),
         "quarantined_events": ("tenant_id", "id", "site_id", "camera_id", "reason", "state", "receive_time"),
         "visits": (),

@@ -11,6 +11,7 @@ from sqlalchemy import Row, text
 
 from mesh.database import Tx
 from mesh.ids import CameraId, CustomerId, ImageId, SiteId, TenantId, VisitId
+from schema.visit_record import VISIT_RECORD
 from svc_ingest.feed.domain import Change, ChangeKind, Position, Visit
 
 _HORIZON: Final = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
@@ -54,31 +55,7 @@ async def changes(
     return [Change(Position(int(row.xid), row.seq), VisitId(row.visit_id), ChangeKind(row.kind)) for row in rows]
 
 
-_VISITS: Final = text(
-    """
-SELECT v.*, best.quality,
-  CASE WHEN v.sighting_count > 1 OR best.verdict <> 'ENROLLED' THEN best.similarity END AS similarity,
-  i.id AS image_id, looks.gender, coalesce(rule.visit_gap_seconds, 1800) AS gap_seconds,
-  NOT EXISTS (
-    SELECT FROM visits o
-    WHERE o.tenant_id = v.tenant_id AND o.customer_id = v.customer_id AND o.state = 'LIVE'
-      AND (o.start_time, o.id) < (v.start_time, v.id)
-  ) AS is_new
-FROM visits v
-LEFT JOIN face_events best ON best.tenant_id = v.tenant_id AND best.id = v.best_event_id
-LEFT JOIN face_images i ON i.tenant_id = v.tenant_id AND i.event_id = v.best_event_id AND i.state = 'STORED'
-LEFT JOIN LATERAL (
-  SELECT mode() WITHIN GROUP (ORDER BY e.gender) AS gender FROM face_events e
-  WHERE e.tenant_id = v.tenant_id AND e.visit_id = v.id AND e.gender IS NOT NULL
-) AS looks ON true
-LEFT JOIN LATERAL (
-  -- In force at its end: the latest rule by then, or the earliest of all.
-  SELECT r.visit_gap_seconds FROM site_rules r WHERE r.tenant_id = v.tenant_id AND r.site_id = v.site_id
-  ORDER BY r.effective_time > v.end_time, abs(extract(epoch FROM r.effective_time - v.end_time)) LIMIT 1
-) AS rule ON true
-WHERE v.tenant_id = :tenant AND v.id = ANY (CAST(:ids AS uuid[]))
-"""
-)
+_VISITS: Final = text(f"{VISIT_RECORD} WHERE v.tenant_id = :tenant AND v.id = ANY (CAST(:ids AS uuid[]))")
 
 
 async def visits(tx: Tx, tenant_id: TenantId, visit_ids: Iterable[VisitId]) -> dict[VisitId, Visit]:
