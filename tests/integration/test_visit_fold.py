@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from stack.postgres import Postgres
 from tests.support.database import TestDatabase, fresh_database
-from tests.support.fold_oracle import Rule, Sighting, Visit, fold
+from tests.support.fold_oracle import Rule, Sighting, Visit, day_start, fold
 from tests.support.folding import Place, dirty_days, live_visits, refold, set_rules, write
 from tests.support.seed import seed_site, seed_tenant
 
@@ -234,15 +234,18 @@ def seed_tenant_site(database: TestDatabase, place: Place) -> Place:
 # Around both changes of clocks of the year, where there are any; Lord Howe changes by half an hour, Kathmandu lies
 # 5:45 h from UTC and never changes, Santiago changes at midnight.
 ZONES = {
-    "Europe/Vienna": (datetime(2026, 3, 28, tzinfo=UTC), datetime(2026, 10, 24, tzinfo=UTC)),
-    "America/New_York": (datetime(2026, 3, 7, tzinfo=UTC), datetime(2026, 10, 31, tzinfo=UTC)),
-    "Australia/Lord_Howe": (datetime(2026, 4, 4, tzinfo=UTC), datetime(2026, 10, 3, tzinfo=UTC)),
-    "America/Santiago": (datetime(2026, 4, 4, tzinfo=UTC), datetime(2026, 9, 5, tzinfo=UTC)),
-    "Asia/Kathmandu": (datetime(2026, 5, 1, tzinfo=UTC),),
+    "Europe/Vienna": (date(2026, 3, 28), date(2026, 10, 24)),
+    "America/New_York": (date(2026, 3, 7), date(2026, 10, 31)),
+    "Australia/Lord_Howe": (date(2026, 4, 4), date(2026, 10, 3)),
+    "America/Santiago": (date(2026, 4, 4), date(2026, 9, 5)),
+    "Asia/Kathmandu": (date(2026, 5, 1),),
 }
 
-# Multiples of five minutes over three days: near enough to one another, and to the cuts, that everything happens.
-offsets = st.integers(0, 3 * 24 * 12).map(lambda steps: timedelta(minutes=5 * steps))
+# Multiples of five minutes over three days that begin 90 minutes before a cut; half of them within 90 minutes of one.
+offsets = st.one_of(
+    st.integers(0, 3 * 24 * 12).map(lambda steps: timedelta(minutes=5 * steps)),
+    st.builds(lambda day, steps: timedelta(days=day, minutes=5 * steps), st.integers(0, 2), st.integers(0, 36)),
+)
 lengths = st.sampled_from([timedelta(), timedelta(seconds=10), timedelta(seconds=11), timedelta(minutes=70)])
 rules_of = st.lists(
     st.builds(
@@ -260,8 +263,8 @@ rules_of = st.lists(
 def stories(draw: st.DrawFn) -> tuple[str, list[Rule], list[list[tuple[int, Sighting]]]]:
     """A zone, rules, and batches of sightings (by one of two sites) in the order of their arrival."""
     zone = draw(st.sampled_from(sorted(ZONES)))
-    start = draw(st.sampled_from(ZONES[zone]))
     rules = [Rule(LONG_AGO)]
+    start = day_start(draw(st.sampled_from(ZONES[zone])), ZoneInfo(zone), rules) - timedelta(minutes=90)
     rules += [Rule(start + offset, gap=gap, boundary=boundary) for offset, gap, boundary in draw(rules_of)]
     seen = draw(st.lists(st.tuples(st.integers(0, 1), offsets, lengths, st.integers(0, 3)), min_size=1, max_size=14))
     sightings = [
