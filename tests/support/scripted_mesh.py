@@ -248,11 +248,15 @@ class ScriptedMesh:
         await asyncio.Event().wait()
 
     @contextlib.asynccontextmanager
-    async def serving(self, port: int = 0) -> AsyncIterator["ScriptedMesh"]:
-        """Serves on loopback, on a port that the system chooses unless one is given."""
+    async def serving(self, port: int = 0, tls: tuple[bytes, bytes] | None = None) -> AsyncIterator["ScriptedMesh"]:
+        """Serves on loopback, on a port that the system chooses unless one is given. `tls`: PEM key and certificate."""
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         server.add_generic_rpc_handlers([_handlers(self)])
-        self.port = server.add_insecure_port(f"127.0.0.1:{port}")
+        place = f"127.0.0.1:{port}"
+        if tls is None:
+            self.port = server.add_insecure_port(place)
+        else:
+            self.port = server.add_secure_port(place, grpc.ssl_server_credentials([tls]))
         await server.start()
         try:
             yield self
