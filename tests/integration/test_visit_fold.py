@@ -285,7 +285,7 @@ def numbers(by_site: Sequence[Sequence[Visit]]) -> dict[tuple[int, date], tuple[
     return {key: (count, 1, int(key[1] == first)) for key, count in counted.items()}
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=stories())
 def test_visits_are_the_same_in_any_order_and_every_altered_day_is_marked(
     fold_database: TestDatabase, story: tuple[str, list[Rule], list[list[tuple[int, Sighting]]]]
