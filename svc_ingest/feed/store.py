@@ -14,17 +14,17 @@ from mesh.ids import CameraId, CustomerId, ImageId, SiteId, TenantId, VisitId
 from schema.visit_record import VISIT_RECORD
 from svc_ingest.feed.domain import Change, ChangeKind, Position, Visit
 
-_HORIZON: Final = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
+_HORIZON: Final = text("SELECT pg_snapshot_xmin(pg_current_snapshot())")
 
 
 async def horizon(tx: Tx) -> Position:
     """Before which everything is committed or never will be."""
-    return Position(int((await tx.execute(_HORIZON)).scalar_one()), 0)
+    return Position((await tx.execute(_HORIZON)).scalar_one(), 0)
 
 
 _CHANGES: Final = text(
     """
-SELECT f.xid::text AS xid, f.seq, f.visit_id, f.kind FROM visit_feed f
+SELECT f.xid, f.seq, f.visit_id, f.kind FROM visit_feed f
 WHERE f.tenant_id = :tenant AND (f.xid, f.seq) > (CAST(:xid AS xid8), :seq)
   AND f.xid < pg_snapshot_xmin(pg_current_snapshot())
   AND (CAST(:sites AS uuid[]) IS NULL OR f.site_id = ANY (CAST(:sites AS uuid[])))
@@ -46,13 +46,13 @@ async def changes(
         _CHANGES,
         {
             "tenant": tenant_id,
-            "xid": str(after.xid),
+            "xid": after.xid,
             "seq": after.seq,
             "sites": None if site_ids is None else list(site_ids),
             "most": most,
         },
     )
-    return [Change(Position(int(row.xid), row.seq), VisitId(row.visit_id), ChangeKind(row.kind)) for row in rows]
+    return [Change(Position(row.xid, row.seq), VisitId(row.visit_id), ChangeKind(row.kind)) for row in rows]
 
 
 _VISITS: Final = text(f"{VISIT_RECORD} WHERE v.tenant_id = :tenant AND v.id = ANY (CAST(:ids AS uuid[]))")

@@ -92,6 +92,7 @@ async def test_another_shot_of_a_known_person_is_matched(bench: Bench) -> None:
     assert (shot.customer_id, shot.embedding_id) == (founder.customer_id, founder.embedding_id)
     assert shot.similarity == pytest.approx(1 / 1.09**0.5, abs=0.05)
     assert shot.threshold is not None
+    assert shot.similarity is not None
     assert shot.threshold < shot.similarity
 
 

@@ -92,13 +92,16 @@ def _decision(face: FaceQuery, decision: Decision) -> match_pb2.MatchDecision:
     if decision.refusal is not None:
         reason = problem_pb2.ErrorReason.Value(f"ERROR_REASON_{decision.refusal.reason}")
         problem = problem_pb2.Problem(reason=reason, message=decision.refusal.message)
-    return match_pb2.MatchDecision(
+    answer = match_pb2.MatchDecision(
         event_id=str(face.event_id),
         verdict=_VERDICTS[decision.verdict],
-        customer_id=str(decision.customer_id) if decision.customer_id else None,
-        staff_id=str(decision.staff_id) if decision.staff_id else None,
         embedding_id=str(decision.embedding_id) if decision.embedding_id else None,
         similarity=decision.similarity,
         threshold=decision.threshold or 0.0,
         problem=problem,
     )
+    if decision.customer_id is not None:
+        answer.customer_id = str(decision.customer_id)
+    if decision.staff_id is not None:
+        answer.staff_id = str(decision.staff_id)
+    return answer
