@@ -64,6 +64,7 @@ class Auth(Interceptor):
     def __init__(
         self, policy: Policy, verifier: TokenVerifier, revocations: Revocations | None, streams: OpenStreams
     ) -> None:
+        super().__init__()
         self._policy = policy
         self._verifier = verifier
         self._revocations = revocations

@@ -28,20 +28,16 @@ class Rpc:
     Attributes:
         method: "/package.Service/Method".
         context: gRPC's.
-        metadata: as the client sent it.
         streaming: it is a stream in one direction or both.
-        response_streaming: the server sends a stream.
     """
 
     method: str
     context: Context
-    metadata: tuple[tuple[str, str | bytes], ...]
     streaming: bool
-    response_streaming: bool
 
     def header(self, key: str) -> str | None:
         """The first value of a metadata key; None without one."""
-        for name, value in self.metadata:
+        for name, value in self.context.invocation_metadata() or ():
             if name == key:
                 return value if isinstance(value, str) else value.decode("utf-8", "replace")
         return None
@@ -54,6 +50,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
     name: ClassVar[str]
     # The outermost one drives the responses (see the module's docstring).
     outermost: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
     @asynccontextmanager
     async def around(self, rpc: Rpc) -> AsyncIterator[None]:  # noqa: ARG002
@@ -78,17 +77,18 @@ class Interceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None  # gRPC answers UNIMPLEMENTED
-        return self._wrap(handler, handler_call_details)
+        # The handlers of a server never change, so each is wrapped once, and not at every call.
+        method = handler_call_details.method
+        known = self._wrapped.get(method)
+        if known is None or known[0] is not handler:
+            self._wrapped[method] = known = (handler, self._wrap(handler, method))
+        return known[1]
 
-    def _wrap(self, handler: Handler, details: grpc.HandlerCallDetails) -> Handler:
+    def _wrap(self, handler: Handler, method: str) -> Handler:
+        streaming = handler.request_streaming or handler.response_streaming
+
         def rpc(context: Context) -> Rpc:
-            return Rpc(
-                details.method,
-                context,
-                tuple(details.invocation_metadata or ()),
-                handler.request_streaming or handler.response_streaming,
-                handler.response_streaming,
-            )
+            return Rpc(method, context, streaming)
 
         codecs = {
             "request_deserializer": handler.request_deserializer,

@@ -20,6 +20,7 @@ class Deadline(Interceptor):
     name = "deadline budget"
 
     def __init__(self, policy: Policy) -> None:
+        super().__init__()
         self._policy = policy
 
     @asynccontextmanager

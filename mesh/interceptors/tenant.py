@@ -36,6 +36,7 @@ class Tenant(Interceptor):
     name = "tenant"
 
     def __init__(self, policy: Policy, on_cross_tenant: CrossTenant | None) -> None:
+        super().__init__()
         self._policy = policy
         self._on_cross_tenant = on_cross_tenant
 

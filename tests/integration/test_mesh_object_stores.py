@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -183,7 +184,8 @@ async def test_a_reader_never_meets_half_an_object(store):
 
     writing = asyncio.create_task(write())
     while not writing.done():
-        assert (await store.get("x")).data in (first, second)
+        with suppress(Unavailable):  # rclone cuts a reader off when the object changes under it: told, not half shown
+            assert (await store.get("x")).data in (first, second)
     await writing
 
 
