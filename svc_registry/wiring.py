@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from footfall.registry.v1.worker_session_pb2 import GoAway
+
 from mesh.audit import Audit
 from mesh.auth import Caller, Revocations, TokenVerifier
 from mesh.clock import Clock
 from mesh.database import Database
+from mesh.hints import Listener
 from mesh.ids import Ids
 from mesh.keyring import KeyRing
 from mesh.paging import PageTokens
@@ -31,6 +34,16 @@ from svc_registry.directory.sites.service import Sites
 from svc_registry.directory.sites.servicer import SiteServicer
 from svc_registry.directory.tenants.service import Tenants
 from svc_registry.directory.tenants.servicer import TenantServicer
+from svc_registry.hints import DESIRED
+from svc_registry.leases.reconcile import Reconcile
+from svc_registry.sessions.renewing import Renewing
+from svc_registry.sessions.roster import Farewell, Roster
+from svc_registry.sessions.service import WorkerSessions
+from svc_registry.sessions.servicer import WorkerServicer
+from svc_registry.sessions.spool_keys import SpoolKeys
+from svc_registry.sessions.stream import Connections
+from svc_registry.sessions.telling import Telling
+from svc_registry.sessions.workers import Workers
 from svc_registry.settings import RegistrySettings
 from svc_registry.transactions import Transactions
 
@@ -93,6 +106,41 @@ def _service(
     sites = Sites(audit=audit, clock=clock, ids=ids)
     cameras = Cameras(ring=ring, audit=audit, ids=ids)
 
+    listener = Listener(database.url, [DESIRED])
+    roster = Roster()
+    connections = Connections(
+        sessions=WorkerSessions(
+            database=database, audit=audit, clock=clock, ids=ids, timing=settings.timing, replica=settings.listen
+        ),
+        keys=SpoolKeys(database, ring, audit, ids),
+        roster=roster,
+        ring=ring,
+        clock=clock,
+        most_sessions=settings.most_worker_sessions,
+    )
+    workers = WorkerServicer(connections, Workers(audit), transactions, pages)
+    renewing = Renewing(
+        database=database,
+        clock=clock,
+        roster=roster,
+        timing=settings.timing,
+        replica_id=ids.uuid7(),
+        replica=settings.listen,
+        batch_seconds=settings.renewal_batch_seconds,
+    )
+    reconcile = Reconcile(
+        database=database,
+        clock=clock,
+        ids=ids,
+        listener=listener,
+        timing=settings.timing,
+        most_gap=renewing.most_gap,
+    )
+    telling = Telling(database=database, clock=clock, listener=listener, roster=roster)
+
+    async def drain() -> None:
+        await roster.dismiss_all(Farewell(GoAway.REASON_SHUTDOWN, "this replica stops: another answers"))
+
     async def note_cross_tenant(caller: Caller, method: str) -> None:
         async with database.as_caller(caller) as tx:
             await audit.record(tx, caller, "tenant.look", details={"rpc": method})
@@ -103,17 +151,22 @@ def _service(
             Mount(policy.TENANTS, TenantServicer(tenants, transactions, pages, clock)),
             Mount(policy.SITES, SiteServicer(sites, transactions, pages, clock)),
             Mount(policy.CAMERAS, CameraServicer(cameras, transactions, pages, clock)),
-            Mount(policy.WORKERS_SERVICE),
+            Mount(policy.WORKERS_SERVICE, workers),
             Mount(policy.FLEET),
             Mount(policy.PREVIEW_RELAY),
         ],
         policy=policy.POLICY,
         verifier=TokenVerifier(signing.jwks, settings.token_issuer, settings.token_audience, clock),
         revocations=Revocations.from_table(database, token_revocations),
-        checks={"database": database.check, "signing keys": signing.check},
+        checks={"database": database.check, "signing keys": signing.check, "spool keys": connections.keys.check},
         background=[
             Background("signing keys", signing.rotate, KEYS_SECONDS),
             Background("forget sessions", tokens.forget, FORGET_SECONDS),
+            Background("hints", listener.run),
+            Background("renewals", renewing.run),
+            Background("reconcile", reconcile.run),
+            Background("telling", telling.run),
         ],
+        on_drain=[drain],
         on_cross_tenant=note_cross_tenant,
     )
