@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -174,6 +173,8 @@ async def test_many_at_once_are_all_there(store):
     assert [answer.data for answer in answers] == [name.encode() for name in names]
 
 
+# Not on rclone: it writes in place, which no S3 does. (The mesh writes each key once.)
+@pytest.mark.parametrize("store", ["folder", "moto"], indirect=True)
 async def test_a_reader_never_meets_half_an_object(store):
     first, second = b"a" * 200_000, b"b" * 100_000
     await store.put("x", first, "image/jpeg")
@@ -184,8 +185,7 @@ async def test_a_reader_never_meets_half_an_object(store):
 
     writing = asyncio.create_task(write())
     while not writing.done():
-        with suppress(Unavailable):  # rclone cuts a reader off when the object changes under it: told, not half shown
-            assert (await store.get("x")).data in (first, second)
+        assert (await store.get("x")).data in (first, second)
     await writing
 
 
