@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import grpc
@@ -33,7 +33,13 @@ class Errors(Interceptor):
 
 
 def understood(error: Exception) -> MeshError:
-    """The error in the mesh's words; a bug is logged here, once, with its traceback and the request id."""
+    """The error in the mesh's words; a bug is logged here, once, with its traceback and the request id.
+
+    Of a TaskGroup's several errors the first that is a refusal speaks for all.
+    """
+    if isinstance(error, ExceptionGroup):
+        leaves = list(_leaves(error))
+        error = next((leaf for leaf in leaves if isinstance(leaf, MeshError)), leaves[0] if len(leaves) == 1 else error)
     if isinstance(error, MeshError):
         return error
     if isinstance(error, grpc.RpcError):
@@ -46,3 +52,11 @@ def understood(error: Exception) -> MeshError:
     _bugs.labels(type(error).__name__).inc()
     _log.error("bug", exc_info=error)
     return Internal()
+
+
+def _leaves(error: Exception) -> Iterator[Exception]:
+    if not isinstance(error, ExceptionGroup):
+        yield error
+        return
+    for inner in error.exceptions:
+        yield from _leaves(inner)

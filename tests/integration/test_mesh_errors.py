@@ -65,6 +65,20 @@ async def test_a_wait_arrives_as_retry_info(stub, auth):
     assert retry.retry_delay.ToTimedelta() == timedelta(seconds=3)
 
 
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (ExceptionGroup("", [Conflict("x")]), "CONFLICT"),
+        (ExceptionGroup("", [ValueError(SECRET), ExceptionGroup("", [Conflict("x")])]), "CONFLICT"),
+        (ExceptionGroup("", [ConnectionRefusedError(SECRET)]), "DEPENDENCY_UNAVAILABLE"),
+        (ExceptionGroup("", [ValueError(SECRET), KeyError(SECRET)]), "INTERNAL"),
+    ],
+    ids=["one", "among others", "away", "bugs"],
+)
+async def test_a_refusal_out_of_a_task_group_arrives_as_itself(stub, auth, error, why):
+    assert reason(await _answer(stub, auth, error)) == why
+
+
 async def test_foreign_and_absent_ids_answer_alike(stub, auth):
     first = await _answer(stub, auth, NotFound("camera", "1"))
     assert first.details() == "there is no such camera"
