@@ -22,6 +22,7 @@ from svc_registry.directory.cameras.domain import (
     camera_state,
 )
 from svc_registry.directory.store import by_display_name
+from svc_registry.leases.domain import EndReason, LeaseState
 
 _CAMERA: Final = (
     select(
@@ -109,17 +110,28 @@ async def take_away(tx: Tx, camera_id: CameraId) -> None:
     )
     await tx.execute(
         update(lease_epochs)
-        .where(lease_epochs.c.camera_id == camera_id, lease_epochs.c.end_time.is_(None))
-        .values(end_time=func.now(), end_reason="CAMERA_DELETED")
+        .where(
+            lease_epochs.c.camera_id == camera_id,
+            lease_epochs.c.end_time.is_(None),
+            leases.c.tenant_id == lease_epochs.c.tenant_id,
+            leases.c.camera_id == lease_epochs.c.camera_id,
+        )
+        .values(
+            # Never past its last renewed expiry: there it ended already, and nobody had noted it.
+            end_time=func.greatest(lease_epochs.c.grant_time, func.least(func.now(), leases.c.expire_time)),
+            end_reason=EndReason.CAMERA_DISABLED.value,
+        )
     )
     await tx.execute(
         update(leases)
         .where(leases.c.camera_id == camera_id)
         .values(
-            state="RELEASED",
+            state=LeaseState.RELEASED.value,
             worker_id=None,
             generation=None,
             expire_time=None,
+            release_deadline_time=None,
+            successor_lease_id=None,
             successor_worker_id=None,
             successor_generation=None,
             successor_time=None,
