@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -14,7 +16,6 @@ from mesh.tls import Tls
 from stack.ports import LOOPBACK
 
 PROBE_SECONDS = 2.0
-_HTTP_OK = b" 200 "
 
 
 async def accepts(port: int, host: str = LOOPBACK) -> bool:
@@ -32,19 +33,19 @@ async def accepts(port: int, host: str = LOOPBACK) -> bool:
 
 async def http(port: int, path: str, *, method: str = "GET", host: str = LOOPBACK) -> bytes | None:
     """The body of an answer 200 over plain HTTP; None when there was none. For small answers of our own children."""
-    request = f"{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n"
+    return await asyncio.to_thread(_fetch, port, path, method, host)
+
+
+def _fetch(port: int, path: str, method: str, host: str) -> bytes | None:
+    connection = HTTPConnection(host, port, timeout=PROBE_SECONDS)
     try:
-        async with asyncio.timeout(PROBE_SECONDS):
-            reader, writer = await asyncio.open_connection(host, port)
-            try:
-                writer.write(request.encode())
-                status = await reader.readline()
-                head_and_body = await reader.read(-1)
-            finally:
-                writer.close()
-    except (OSError, ValueError):  # ValueError: a line longer than the reader's limit
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.read() if answer.status == HTTPStatus.OK else None
+    except (OSError, HTTPException):
         return None
-    return head_and_body.partition(b"\r\n\r\n")[2] if _HTTP_OK in status else None
+    finally:
+        connection.close()
 
 
 @dataclass
