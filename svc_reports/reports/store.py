@@ -47,8 +47,8 @@ firsts AS (
     ) f
 )
 SELECT s.bucket, count(*) AS visits, count(DISTINCT s.customer_id) AS people,
-       count(DISTINCT s.customer_id) FILTER (
-         WHERE CASE WHEN grouping(s.bucket) = 1 THEN f.within ELSE f.bucket = s.bucket END) AS new_people,
+       count(DISTINCT s.customer_id) FILTER (WHERE f.bucket = s.bucket) AS new_in_bucket,
+       count(DISTINCT s.customer_id) FILTER (WHERE f.within) AS new_in_range,
        count(s.dwell_seconds) AS known_dwells,
        percentile_cont(0.5) WITHIN GROUP (ORDER BY s.dwell_seconds) AS median_dwell
   FROM scoped s JOIN firsts f USING (customer_id)
@@ -191,8 +191,10 @@ async def counts(
     found: dict[str, Count] = {}
     total = Count()
     for row in await tx.execute(statement, parameters):
-        count = Count(row.visits, row.people, row.new_people, row.known_dwells, row.median_dwell)
-        if row.bucket is None:
+        whole = row.bucket is None
+        new_people = row.new_in_range if whole else row.new_in_bucket
+        count = Count(row.visits, row.people, new_people, row.known_dwells, row.median_dwell)
+        if whole:
             total = count
         else:
             found[keys[row.bucket]] = count
