@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import jwt
 import pytest
 
-from mesh import auth
+from mesh import tokens
 from mesh.access import Role
 from mesh.auth import Caller, Revocations, TokenVerifier, acting, current_caller, find_caller, reauthenticate
 from mesh.clock import FakeClock
@@ -56,7 +56,7 @@ async def test_a_good_token_says_who_is_calling(issuer):
     assert (claims.role, claims.tenant_id, claims.worker_id) == (Role.WORKER, TENANT, worker)
     assert claims.site_ids == frozenset(sites)
     assert claims.camera_ids == frozenset(cameras)
-    assert claims.subject_kind == auth.API_KEY
+    assert claims.subject_kind == tokens.API_KEY
     assert claims.expire_time == NOW + timedelta(minutes=15)
 
 
@@ -122,7 +122,7 @@ async def test_a_verified_token_is_not_verified_again_for_a_minute(issuer, clock
     verifier, token = issuer.verifier(), issuer.token(Role.VIEWER, tenant_id=TENANT)
     verified = []
     decode = jwt.decode
-    monkeypatch.setattr(auth.jwt, "decode", lambda *a, **k: verified.append(1) or decode(*a, **k))
+    monkeypatch.setattr(tokens.jwt, "decode", lambda *a, **k: verified.append(1) or decode(*a, **k))
     await verifier.verify(token)
     clock.advance(59)
     await verifier.verify(token)
@@ -138,7 +138,7 @@ async def test_a_new_key_is_fetched_when_its_kid_is_first_seen(issuer, clock):
     await verifier.verify(issuer.token(Role.VIEWER, tenant_id=TENANT))
     newer = TokenIssuer(clock, kid="newer")
     source.issuers.append(newer)
-    clock.advance(auth.REFETCH_SECONDS)
+    clock.advance(tokens.REFETCH_SECONDS)
     await verifier.verify(newer.token(Role.VIEWER, tenant_id=TENANT))
     assert source.asked == 2
 
@@ -147,11 +147,11 @@ async def test_unknown_kids_do_not_make_us_ask_more_than_once_in_a_few_seconds(i
     source = CountingSource(issuer)
     verifier = TokenVerifier(source, "footfall", "footfall", clock)
     strangers = [TokenIssuer(clock, kid=f"stranger-{n}") for n in range(3)]
-    tokens = [stranger.token(Role.VIEWER, tenant_id=TENANT) for stranger in strangers]
-    await asyncio.gather(*(_refusal(verifier, token) for token in tokens))
+    strange = [stranger.token(Role.VIEWER, tenant_id=TENANT) for stranger in strangers]
+    await asyncio.gather(*(_refusal(verifier, token) for token in strange))
     assert source.asked == 1
-    clock.advance(auth.REFETCH_SECONDS)
-    await _refusal(verifier, tokens[0])
+    clock.advance(tokens.REFETCH_SECONDS)
+    await _refusal(verifier, strange[0])
     assert source.asked == 2
 
 
@@ -161,7 +161,7 @@ async def test_a_key_that_was_withdrawn_is_believed_for_five_minutes_at_most(iss
     token = issuer.token(Role.VIEWER, tenant_id=TENANT)
     await verifier.verify(token)
     source.issuers = [TokenIssuer(clock, kid="newer")]
-    clock.advance(auth.KEYS_SECONDS + 1)
+    clock.advance(tokens.KEYS_SECONDS + 1)
     assert await _refusal(verifier, token) == "TOKEN_INVALID"
 
 
@@ -170,7 +170,7 @@ async def test_known_keys_stay_good_while_their_source_is_away(issuer, clock):
     verifier = TokenVerifier(source, "footfall", "footfall", clock)
     await verifier.verify(issuer.token(Role.VIEWER, tenant_id=TENANT))
     source.away = True
-    clock.advance(auth.KEYS_SECONDS + 1)
+    clock.advance(tokens.KEYS_SECONDS + 1)
     await verifier.verify(issuer.token(Role.VIEWER, tenant_id=TENANT))
 
 
@@ -187,7 +187,7 @@ async def test_a_source_without_a_usable_key_counts_as_away(issuer, clock):
 
 
 async def test_the_cache_does_not_grow_without_end(issuer):
-    assert issuer.verifier()._verified.maxsize == auth.CACHE_TOKENS
+    assert issuer.verifier()._verified.maxsize == tokens.CACHE_TOKENS
 
 
 async def test_a_revoked_family_is_refused():
