@@ -98,6 +98,7 @@ class Camera:
         self._last_event: EventId | None = None
         self._oldest: datetime | None = None
         self._recorded = False
+        self._ended = False
         self._trouble: Trouble | None = None
         self.delivers = asyncio.Event()
         """Set by the first frame."""
@@ -115,6 +116,7 @@ class Camera:
                     await self._flush()
                 else:
                     await self._look(frame)
+                self._ended = isinstance(frame, End)
 
     async def tick(self) -> None:
         """To be called every second or so: ends tracks that a silent camera left open."""
@@ -138,6 +140,9 @@ class Camera:
             self._looks.popleft()
         trouble = Trouble(health.fault.value, health.message) if health.fault else self._trouble
         activity = Activity.FAILING if trouble else health.activity
+        if activity is Activity.ENDED and not self._ended:
+            # The film was read; its last people are not events yet.
+            activity = Activity.WATCHING
         rate = len(self._looks) / RATE_WINDOW
         return Report(activity, self._paused, health.frame_age, rate, trouble, self._watermark(activity))
 
