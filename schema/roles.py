@@ -80,6 +80,8 @@ FOREIGN_READS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "tenants": (),
         "sites": (),
         "face_events": (),  # Rematch compares every sighting's own embedding
+        "visits": ("tenant_id", "id", "customer_id", "site_id", "start_time", "best_event_id", "state"),
+        "face_images": ("tenant_id", "id", "event_id", "site_id", "state"),
         "ingest_applied_acts": (),
         "reports_applied_acts": (),
         "registry_acts": (),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from mesh.audit import Audit
@@ -25,6 +26,8 @@ from mesh.tasks import Background
 from mesh.tls import Tls
 from schema.registry import token_revocations
 from schema.reports import audit_entries
+from svc_identity.customers.housekeeping import Housekeeping
+from svc_identity.customers.servicer import CustomerServicer
 from svc_identity.matching.domain import Policy
 from svc_identity.matching.indexing import Indexer
 from svc_identity.matching.service import Matching
@@ -48,6 +51,7 @@ from vision import demo, manifest
 from vision.manifest import Models
 
 NAME: Final = "svc-identity"
+DAY_SECONDS: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ async def assemble(settings: IdentitySettings, clock: Clock, ids: Ids, ports: Po
         database = await stack.enter_async_context(
             Database.connect(url, pool_size=settings.database_pool_size, application_name=NAME)
         )
+        housekeeping = Housekeeping(database, clock, left_over_after=timedelta(seconds=settings.provisional_seconds))
         vault = VectorVault(ring)
         indexer = Indexer(database, ports.index, vault)
         matching = Matching(
@@ -102,6 +107,7 @@ async def assemble(settings: IdentitySettings, clock: Clock, ids: Ids, ports: Po
             ids=ids,
             defaults=default_policies(settings),
             enrolled=indexer.wake,
+            matched=housekeeping.matched,
         )
         listener = Listener(url, [CHANNEL])
         portraits = Portraits(
@@ -110,6 +116,7 @@ async def assemble(settings: IdentitySettings, clock: Clock, ids: Ids, ports: Po
         stack.callback(portraits.close)
         audit = Audit(audit_entries, "svc_identity", ids)
         roster = Roster(audit=audit, clock=clock, ids=ids)
+        transactions, pages = Transactions(database), PageTokens(ring, clock)
         staff = StaffServicer(  # type: ignore[abstract]  # import and recalculation: later
             roster=roster,
             faces=StaffFaces(
@@ -126,14 +133,15 @@ async def assemble(settings: IdentitySettings, clock: Clock, ids: Ids, ports: Po
             ),
             search=PhotoSearch(audit=audit, index=ports.index, vault=vault, matching=matching, roster=roster),
             galleries=Galleries(database, listener, vault, matching, clock, watchers=settings.gallery_watchers),
-            transactions=Transactions(database),
-            pages=PageTokens(ring, clock),
+            transactions=transactions,
+            pages=pages,
         )
+        customers = CustomerServicer(transactions=transactions, pages=pages)  # type: ignore[abstract]  # corrections: later
         yield Service(
             mounts=[
                 Mount(MATCHING, MatchServicer(matching)),
                 Mount(STAFF, staff),
-                Mount(CUSTOMERS),
+                Mount(CUSTOMERS, customers),
                 Mount(CALIBRATION),
             ],
             policy=POLICY,
@@ -148,6 +156,8 @@ async def assemble(settings: IdentitySettings, clock: Clock, ids: Ids, ports: Po
             background=[
                 Background("hints", listener.run),
                 Background("indexer", indexer.run),
+                Background("housekeeping", housekeeping.turn, settings.housekeeping_seconds),
+                Background("sightings", housekeeping.everybody, DAY_SECONDS),
                 Background("orphans", Orphans(database, ports.images, clock).sweep, settings.orphan_seconds),
                 Background("outbox", Worker(url, QUEUE, handlers(ports.index, vault, ports.images)).run),
             ],

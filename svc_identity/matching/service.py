@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -22,7 +22,7 @@ import numpy as np
 
 from mesh import telemetry
 from mesh.database import Database, Tx, lock
-from mesh.ids import CustomerId, EmbeddingId, Ids, TenantId
+from mesh.ids import CustomerId, EmbeddingId, EventId, Ids, TenantId
 from svc_identity.matching import store
 from svc_identity.matching.domain import (
     Candidate,
@@ -72,7 +72,8 @@ class Matching:
     """Decides who faces are.
 
     ``defaults`` are the policies of the model manifest by embedding space; a tenant's calibration stands above them,
-    its own settings above that. ``enrolled`` is told of a tenant whose gallery has grown, after the commit.
+    its own settings above that. ``enrolled`` is told of a tenant whose gallery has grown, after the commit; ``matched``
+    of the customers for whom faces were taken.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Matching:
         ids: Ids,
         defaults: Mapping[str, Policy],
         enrolled: Callable[[TenantId], None],
+        matched: Callable[[TenantId, Iterable[CustomerId]], None] | None = None,
     ) -> None:
         self._database = database
         self._index = index
@@ -91,6 +93,7 @@ class Matching:
         self._ids = ids
         self._defaults = defaults
         self._enrolled = enrolled
+        self._matched = matched
 
     async def match(self, tenant_id: TenantId, queries: Sequence[Query]) -> list[Decision]:
         """A decision for each query, in order; durable when this returns. Idempotent by event id.
@@ -112,6 +115,8 @@ class Matching:
             _decided.labels(decision.verdict.value, decision.reason.value).inc()
         if grown:
             self._enrolled(tenant_id)
+        if self._matched is not None:
+            self._matched(tenant_id, {decision.customer_id for decision in decisions if decision.customer_id})
         return decisions
 
     async def _propose(self, tenant_id: TenantId, queries: Sequence[Query]) -> list[list[Hit]]:
@@ -147,7 +152,7 @@ class _Batch:
     async def decide(self, queries: Sequence[Query], hits: Sequence[list[Hit]]) -> tuple[list[Decision], bool]:
         """The decisions in order, and whether the gallery has grown."""
         await lock(self._tx, *(("event", query.face.event_id) for query in queries))
-        known = await store.decisions(self._tx, [query.face.event_id for query in queries])
+        known = await self._decided_before([query.face.event_id for query in queries])
         policies = await self._matching.policies(self._tx, self._tenant_id)
         asked = [place for place, query in enumerate(queries) if query.face.event_id not in known]
         candidates = await self._proposed([queries[place] for place in asked], [hits[place] for place in asked])
@@ -167,6 +172,15 @@ class _Batch:
         await self._write(queries, made)
         decisions = [made[place] if place in made else known[q.face.event_id] for place, q in enumerate(queries)]
         return decisions, bool(self._enrolments)
+
+    async def _decided_before(self, ids: Sequence[EventId]) -> dict[EventId, Decision]:
+        """The first decisions. Asked again, so about to be committed: nobody whom they name is a leftover yet."""
+        known = await store.decisions(self._tx, ids)
+        if not known:
+            return known
+        await store.touch_provisional(self._tx, {decision.customer_id for decision in known.values()})
+        # Read again under that lock: a leftover may have gone meanwhile, its decision with it.
+        return await store.decisions(self._tx, ids)
 
     async def _proposed(self, queries: Sequence[Query], hits: Sequence[list[Hit]]) -> list[list[Candidate]]:
         """The index's hits, and the embeddings of hinted staff, as candidates with today's people."""

@@ -172,6 +172,14 @@ async def insert_founded(tx: Tx, tenant_id: TenantId, founded: Sequence[tuple[Cu
         await tx.execute(insert(customers), rows)
 
 
+async def touch_provisional(tx: Tx, customer_ids: Iterable[CustomerId | None]) -> None:
+    """Let those of the customers who have no committed sighting yet wait for it anew."""
+    ids = [id_ for id_ in customer_ids if id_ is not None]
+    if ids:
+        waiting = customers.c.id.in_(ids) & (customers.c.state == "PROVISIONAL")
+        await tx.execute(update(customers).where(waiting).values(update_time=func.now()))
+
+
 async def insert_embeddings(tx: Tx, tenant_id: TenantId, enrolments: Sequence[Enrolment]) -> None:
     """Embeddings, not indexed yet."""
     if enrolments:

@@ -2926,6 +2926,10 @@ GRANT SELECT ON sites TO svc_identity;
 
 GRANT SELECT ON face_events TO svc_identity;
 
+GRANT SELECT (tenant_id, id, customer_id, site_id, start_time, best_event_id, state) ON visits TO svc_identity;
+
+GRANT SELECT (tenant_id, id, event_id, site_id, state) ON face_images TO svc_identity;
+
 GRANT SELECT ON ingest_applied_acts TO svc_identity;
 
 GRANT SELECT ON reports_applied_acts TO svc_identity;
@@ -2952,7 +2956,7 @@ GRANT SELECT ON coverage_slices TO svc_reports;
 
 GRANT SELECT ON lease_epochs TO svc_reports;
 
-GRANT SELECT (tenant_id, id, site_id, camera_id, worker_id, lease_epoch, capture_time, track_start_time, track_end_time, quality, detection_score, face_pixels, gender, space, verdict, matched_customer_id, customer_id, staff_id, embedding_id, similarity, threshold, counts, visit_id, receive_time) ON face_events TO svc_reports;
+GRANT SELECT (tenant_id, id, site_id, camera_id, worker_id, lease_epoch, capture_time, track_start_time, track_end_time, quality, detection_score, face_pixels, gender, space, verdict, matched_customer_id, customer_id, staff_id, embedding_id, similarity, threshold, counts, visit_id, receive_time, clock_uncertainty_ms) ON face_events TO svc_reports;
 
 GRANT SELECT (tenant_id, id, site_id, camera_id, reason, state, receive_time) ON quarantined_events TO svc_reports;
 
