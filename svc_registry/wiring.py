@@ -28,6 +28,7 @@ from svc_registry.access.signing.service import SigningKeys
 from svc_registry.access.tokens.limits import SignInLimits
 from svc_registry.access.tokens.service import Sessions, Tokens
 from svc_registry.access.users.service import Users
+from svc_registry.directory.cameras.resealing import Resealing
 from svc_registry.directory.cameras.service import Cameras
 from svc_registry.directory.cameras.servicer import CameraServicer
 from svc_registry.directory.sites.service import Sites
@@ -50,6 +51,7 @@ from svc_registry.transactions import Transactions
 NAME: Final = "svc_registry"
 KEYS_SECONDS: Final = 30.0  # between two looks at the table of signing keys
 FORGET_SECONDS: Final = 300.0  # between two removals of what has run out
+RESEAL_SECONDS: Final = 3600.0  # between two looks for what an older master key encrypted
 
 
 @asynccontextmanager
@@ -142,8 +144,7 @@ def _service(
         await roster.dismiss_all(Farewell(GoAway.REASON_SHUTDOWN, "this replica stops: another answers"))
 
     async def note_cross_tenant(caller: Caller, method: str) -> None:
-        async with database.as_caller(caller) as tx:
-            await audit.record(tx, caller, "tenant.look", details={"rpc": method})
+        await database.run_as_caller(caller, lambda tx: tenants.note_look(tx, caller, method))
 
     return Service(
         mounts=[
@@ -162,6 +163,7 @@ def _service(
         background=[
             Background("signing keys", signing.rotate, KEYS_SECONDS),
             Background("forget sessions", tokens.forget, FORGET_SECONDS),
+            Background("reseal camera passwords", Resealing(database, ring).run, RESEAL_SECONDS),
             Background("hints", listener.run),
             Background("renewals", renewing.run),
             Background("reconcile", reconcile.run),

@@ -340,6 +340,32 @@ async def test_others_end_only_their_own(registry: Registry, shop: Shop) -> None
     assert await refusal(registry.by_refresh_token(session.refresh_token)) == "CREDENTIALS_INVALID"
 
 
+async def test_what_has_run_out_is_forgotten(
+    registry: Registry, shop: Shop, clock: MovableClock, database: TestDatabase
+) -> None:
+    await registry.auth(shop.token).RevokeToken(auth_pb2.RevokeTokenRequest())
+    key = await shop.worker_key((await shop.site()).id)
+    await registry.by_api_key(key.secret)
+    live = await registry.by_password(shop.email)
+
+    def count(table: str) -> int:
+        with database.superuser() as connection:
+            (found,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)  # noqa: S608
+            return int(found)
+
+    sessions = count("token_families")
+    assert count("token_revocations") == 1
+    await registry.forget()
+    assert (count("token_families"), count("token_revocations")) == (sessions, 1)
+    clock.advance(timedelta(minutes=17))
+    await registry.forget()
+    assert (count("token_families"), count("token_revocations")) == (sessions - 1, 0)  # the machine's
+    assert (await registry.by_refresh_token(live.refresh_token)).access_token
+    clock.advance(timedelta(days=91))
+    await registry.forget()
+    assert count("token_families") == count("refresh_tokens") == 0
+
+
 # -- signing keys -----------------------------------------------------------------------------------------------------
 
 

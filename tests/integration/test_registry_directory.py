@@ -25,12 +25,16 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from mesh.clock import SystemClock
+from mesh.database import Database
 from mesh.hints import Listener
-from mesh.ids import CameraId
-from mesh.keyring import KeyRing
+from mesh.ids import CameraId, SystemIds
+from mesh.keyring import Key, KeyRing
 from mesh.tls import Tls
+from svc_registry.access.signing.service import SigningKeys
 from svc_registry.directory.cameras.credentials import unseal
 from svc_registry.directory.cameras.domain import Credentials
+from svc_registry.directory.cameras.resealing import Resealing
 from svc_registry.hints import DESIRED
 from svc_registry.wiring import NAME
 from tests.support.database import TestDatabase
@@ -205,6 +209,11 @@ async def test_a_repeated_creation_makes_one_tenant(tenants: Tenants) -> None:
     request = tenant_pb2.CreateTenantRequest(tenant=tenant_pb2.Tenant(display_name="Acme"), request_id=str(uuid4()))
     assert await tenants.CreateTenant(request) == await tenants.CreateTenant(request)
     assert len((await tenants.ListTenants(tenant_pb2.ListTenantsRequest())).tenants) == 1
+
+
+async def test_a_system_admin_cannot_look_into_a_tenant_that_is_not_there(registry: Registry) -> None:
+    sites = Sites(registry.channel(registry.admin, tenant_id=uuid4()))
+    assert await refusal(sites.ListSites(site_pb2.ListSitesRequest())) == "NOT_FOUND"
 
 
 # -- sites ------------------------------------------------------------------------------------------------------------
@@ -417,14 +426,14 @@ async def test_a_cameras_answer_has_every_setting_and_no_password(
     assert stored_credentials(database, made.id) == Credentials("admin", "s3cret")
 
 
-def stored_credentials(database: TestDatabase, camera_id: str) -> Credentials | None:
+def stored_credentials(database: TestDatabase, camera_id: str, ring: KeyRing | None = None) -> Credentials | None:
     with database.superuser() as connection:
         row = connection.execute("SELECT credentials FROM cameras WHERE id = %s", (camera_id,)).fetchone()
     assert row is not None
     if row[0] is None:
         return None
     assert b"s3cret" not in row[0]
-    return unseal(KeyRing.parse(MASTER_KEYS), CameraId(UUID(camera_id)), bytes(row[0]))
+    return unseal(ring or KeyRing.parse(MASTER_KEYS), CameraId(UUID(camera_id)), bytes(row[0]))
 
 
 async def test_a_password_stays_with_its_host(shop: Shop, cameras: Cameras, database: TestDatabase) -> None:
@@ -445,6 +454,24 @@ async def test_a_password_stays_with_its_host(shop: Shop, cameras: Cameras, data
     assert stored_credentials(database, camera.id) is None
     assert await write(uri="rtsp://cam-2/live", username="root", password="other")
     assert not await write(uri="rtsp://cam-2/live", clear_credentials=True)
+
+
+async def test_after_a_new_master_key_the_old_one_may_go(shop: Shop, database: TestDatabase) -> None:
+    site = await shop.site()
+    source = source_pb2.CameraSource(uri="rtsp://cam-1/live", username="admin", password="s3cret")
+    camera = await shop.camera(site.id, source=source)
+    await shop.camera(site.id, "without a password")
+    new = KeyRing([Key("new", b"n" * 32)])
+    both = KeyRing([Key("new", b"n" * 32), Key("test", bytes(range(32)))])
+    async with Database.connect(database.url(NAME)) as connected:
+        await Resealing(connected, both).run()
+        await Resealing(connected, new).run()
+        policy = shop.registry.settings.rotation
+        await SigningKeys(connected, both, policy, SystemClock(), SystemIds()).rotate()
+        keys = SigningKeys(connected, new, policy, SystemClock(), SystemIds())
+        await keys.rotate()
+        assert len((await keys.jwks())["keys"]) == 1, "the same key, and not a new one"
+    assert stored_credentials(database, camera.id, new) == Credentials("admin", "s3cret")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ from mesh.audit import Audit
 from mesh.clock import Clock, SystemClock
 from mesh.database import Database
 from mesh.ids import SystemIds
-from mesh.server import running
+from mesh.server import Service, running
 from mesh.tls import Tls
 from schema.reports import audit_entries
 from svc_registry.access.passwords import Argon2Passwords
@@ -94,6 +94,7 @@ class Registry:
     target: str
     peers: Callable[[str], Tls]
     settings: RegistrySettings
+    service: Service = field(repr=False)
     stack: AsyncExitStack = field(repr=False)
     admin: str = field(default="", repr=False)
 
@@ -126,6 +127,11 @@ class Registry:
         """The next token of a session."""
         grant = auth_pb2.RefreshGrant(refresh_token=token)
         return await self.auth(**options).IssueToken(auth_pb2.IssueTokenRequest(refresh=grant))
+
+    async def forget(self) -> None:
+        """Removes what has run out, as the registry itself does every few minutes."""
+        (background,) = [one for one in self.service.background if one.name == "forget sessions"]
+        await background.work()
 
     async def tenant(self, name: str = "Acme", **settings: Any) -> Shop:
         """A new tenant with an administrator, who is signed in."""
@@ -227,7 +233,7 @@ async def running_registry(
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(build(chosen, clock, SystemIds()))
         server = await stack.enter_async_context(running(service, tls=peers(PEER), clock=clock, grace=1.0))
-        registry = Registry(f"127.0.0.1:{server.port}", peers, chosen, stack)
+        registry = Registry(f"127.0.0.1:{server.port}", peers, chosen, service, stack)
         await make_admin(chosen, clock)
         registry.admin = (await registry.by_password(ADMIN)).access_token
         yield registry

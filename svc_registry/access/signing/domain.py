@@ -65,14 +65,13 @@ def signing_kid(keys: Sequence[KeyLife], now: datetime) -> str | None:
     return max(active, key=lambda key: key.activate_time).kid if active else None
 
 
-def plan(keys: Sequence[KeyLife], policy: RotationPolicy, now: datetime, *, at_once: bool = False) -> Rotation:
+def plan(keys: Sequence[KeyLife], policy: RotationPolicy, now: datetime) -> Rotation:
     """What to do with the keys.
 
     Args:
         keys: all that are stored.
         policy: how long they live.
         now: aware.
-        at_once: replace the key that signs as soon as its successor has been published for `lead`, whatever its age.
 
     Returns:
         A rotation; an empty one most of the time. Applying it twice does nothing more.
@@ -83,9 +82,7 @@ def plan(keys: Sequence[KeyLife], policy: RotationPolicy, now: datetime, *, at_o
         # The first key of an installation, or all have retired while nobody ran: nobody can wait for a lead.
         return Rotation(activate_time=now, drop=drop)
     youngest = max(open_keys, key=lambda key: key.activate_time)
-    due = youngest.activate_time + policy.period - policy.lead
-    pending = youngest.activate_time > now
-    if pending or (now < due and not at_once):
+    if youngest.activate_time > now or now < youngest.activate_time + policy.period - policy.lead:
         return Rotation(drop=drop)
-    handover = max(youngest.activate_time + policy.period, now + policy.lead) if not at_once else now + policy.lead
+    handover = max(youngest.activate_time + policy.period, now + policy.lead)
     return Rotation(activate_time=handover, retire=(youngest.kid, handover), drop=drop)

@@ -56,17 +56,15 @@ class SigningKeys:
         self._ids = ids
         self._keys: dict[str, _Loaded] = {}
 
-    async def rotate(self, *, at_once: bool = False) -> None:
-        """Makes, retires and drops keys as their time comes, then loads them all.
-
-        Args:
-            at_once: begin a rotation now (a key may have leaked); it signs after the policy's lead.
-        """
+    async def rotate(self) -> None:
+        """Makes, retires and drops keys as their time comes, then loads them all."""
         stored = await self._database.run(None, store.list_keys, read_only=True)
-        if plan(_lives(stored), self._policy, self._clock.now(), at_once=at_once) != Rotation():
+        if plan(_lives(stored), self._policy, self._clock.now()) != Rotation():
             # Made outside of the transaction, 0.1 s of CPU; thrown away where another replica was first.
             fresh = await asyncio.to_thread(rsa.generate_private_key, _EXPONENT, RSA_BITS)
-            stored = await self._database.run(None, lambda tx: self._apply(tx, fresh, at_once=at_once))
+            stored = await self._database.run(None, lambda tx: self._apply(tx, fresh))
+        if any(not self._ring.is_current(key.private_key) for key in stored):
+            stored = await self._database.run(None, self._reseal)
         self._load(stored)
 
     async def check(self) -> None:
@@ -107,9 +105,9 @@ class SigningKeys:
             raise Unavailable("the signing keys are not loaded yet", retry_after=timedelta(seconds=1))
         return self._keys[kid]
 
-    async def _apply(self, tx: Tx, fresh: rsa.RSAPrivateKey, *, at_once: bool) -> list[StoredKey]:
+    async def _apply(self, tx: Tx, fresh: rsa.RSAPrivateKey) -> list[StoredKey]:
         await lock(tx, ("signing-keys",))
-        rotation = plan(_lives(await store.list_keys(tx)), self._policy, self._clock.now(), at_once=at_once)
+        rotation = plan(_lives(await store.list_keys(tx)), self._policy, self._clock.now())
         if rotation.activate_time is not None:
             key = self._seal(fresh, KeyLife(self._ids.secret(12), rotation.activate_time))
             await store.insert_key(tx, key)
@@ -119,6 +117,16 @@ class SigningKeys:
             await store.retire_key(tx, kid, retire_time, retire_time + self._policy.overlap)
             _log.info("signing_key_retires", kid=kid, retire_time=retire_time.isoformat())
         await store.drop_keys(tx, rotation.drop)
+        return await store.list_keys(tx)
+
+    async def _reseal(self, tx: Tx) -> list[StoredKey]:
+        """Encrypts with the first master key what an older one encrypted, so that the older one may go."""
+        await lock(tx, ("signing-keys",))
+        for key in await store.list_keys(tx):
+            if not self._ring.is_current(key.private_key):
+                place = _place(key.life.kid)
+                sealed = self._ring.encrypt(self._ring.decrypt(key.private_key, place), place)
+                await store.reseal_key(tx, key.life.kid, sealed)
         return await store.list_keys(tx)
 
     def _seal(self, key: rsa.RSAPrivateKey, life: KeyLife) -> StoredKey:

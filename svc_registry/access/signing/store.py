@@ -63,6 +63,11 @@ async def retire_key(tx: Tx, kid: str, retire_time: datetime, expire_time: datet
     )
 
 
+async def reseal_key(tx: Tx, kid: str, private_key: bytes) -> None:
+    """Replaces the sealed private part of a key by the same one under another master key."""
+    await tx.execute(update(signing_keys).where(signing_keys.c.kid == kid).values(private_key=private_key))
+
+
 async def drop_keys(tx: Tx, kids: Iterable[str]) -> None:
     """Forgets keys."""
     await tx.execute(delete(signing_keys).where(signing_keys.c.kid.in_(list(kids))))

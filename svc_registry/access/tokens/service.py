@@ -34,6 +34,7 @@ from svc_registry.access.tokens.domain import (
     judge,
 )
 from svc_registry.access.tokens.limits import SignInLimits
+from svc_registry.directory.tenants.store import list_tenant_ids
 
 # A worker asks for a token every quarter of an hour: the audit has its first, and one after each silence.
 QUIET: Final = timedelta(hours=1)
@@ -305,7 +306,7 @@ class Tokens:
         """Removes what has run out. Runs every few minutes; several replicas do no harm."""
         now = self._clock.now()
         await self._database.run(None, lambda tx: store.forget_revocations(tx, now))
-        tenant_ids = await self._database.run(None, store.list_tenants, read_only=True)
+        tenant_ids = await self._database.run(None, list_tenant_ids, read_only=True)
         for tenant_id in (SYSTEM_TENANT_ID, *tenant_ids):
             await self._database.run(tenant_id, lambda tx: store.forget_sessions(tx, now))
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, func, insert, literal, select, text, update
+from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from mesh.access import Role
@@ -20,7 +21,6 @@ from schema.registry import (
     api_keys,
     refresh_tokens,
     registry_requests,
-    tenant_ids,
     tenants,
     token_families,
     token_revocations,
@@ -211,22 +211,15 @@ async def revoke_families(
         ended = ended.where(token_families.c.subject_id == subject_id)
     if spare is not None:
         ended = ended.where(token_families.c.id != spare)
-    rows = await tx.scalars(ended.values(revoke_time=now, revoke_reason=reason).returning(token_families.c.id))
-    families = sorted(rows)
-    if families:
-        told = upsert(token_revocations).values(
-            [{"family_id": family, "revoke_time": now, "expire_time": forget_time} for family in families]
-        )
-        await tx.execute(told.on_conflict_do_nothing())
-    return families
+    gone = ended.values(revoke_time=now, revoke_reason=reason).returning(token_families.c.id).cte("gone")
+    told = upsert(token_revocations).from_select(
+        ["family_id", "revoke_time", "expire_time"],
+        select(gone.c.id, literal(now, TIMESTAMP(timezone=True)), literal(forget_time, TIMESTAMP(timezone=True))),
+    )
+    return sorted(await tx.scalars(told.on_conflict_do_nothing().returning(token_revocations.c.family_id)))
 
 
 # -- what may be forgotten --------------------------------------------------------------------------------------------
-
-
-async def list_tenants(tx: Tx) -> list[TenantId]:
-    """Every tenant, for work that is done tenant by tenant."""
-    return [TenantId(tenant_id) for tenant_id in await tx.scalars(select(tenant_ids.c.id).order_by(tenant_ids.c.id))]
 
 
 async def forget_revocations(tx: Tx, now: datetime) -> None:

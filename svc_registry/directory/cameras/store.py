@@ -140,6 +140,19 @@ async def take_away(tx: Tx, camera_id: CameraId) -> None:
     )
 
 
+async def list_credentials(tx: Tx) -> list[tuple[CameraId, bytes]]:
+    """The sealed credentials of the tenant's cameras."""
+    rows = await tx.execute(select(cameras.c.id, cameras.c.credentials).where(cameras.c.credentials.is_not(None)))
+    return [(CameraId(row.id), row.credentials) for row in rows]
+
+
+async def replace_credentials(tx: Tx, camera_id: CameraId, before: bytes, after: bytes) -> None:
+    """The same credentials under another master key, unless somebody has written others meanwhile."""
+    await tx.execute(
+        update(cameras).where(cameras.c.id == camera_id, cameras.c.credentials == before).values(credentials=after)
+    )
+
+
 def _columns(camera: Camera) -> dict[str, object]:
     return {
         "display_name": camera.display_name,

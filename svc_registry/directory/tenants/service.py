@@ -108,6 +108,15 @@ class Tenants:
                 await notify(tx, DESIRED)
             return await self.get(tx, tenant_id)
 
+    async def note_look(self, tx: Tx, caller: Caller, rpc: str) -> None:
+        """A system_admin looks into the tenant that it has named: its people shall know.
+
+        Raises:
+            NotFound: there is no such tenant.
+        """
+        tenant = await self.get(tx, caller.tenant)
+        await self._record(tx, caller, "tenant.look", tenant.id, rpc=rpc)
+
     async def _record(self, tx: Tx, caller: Caller, action: str, tenant_id: TenantId, **details: object) -> None:
         # In the tenant's own chain: its people shall see what was done to it.
         acting = replace(caller, tenant_id=tenant_id)

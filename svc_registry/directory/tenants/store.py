@@ -45,6 +45,11 @@ async def list_tenants(tx: Tx, now: datetime, after: str | None, limit: int, *, 
     return [_tenant(row) for row in await tx.execute(await by_display_name(tx, chosen, tenants, after))]
 
 
+async def list_tenant_ids(tx: Tx) -> list[TenantId]:
+    """Every tenant, deleted ones too, for work that is done tenant by tenant. Asks no tenant's row."""
+    return [TenantId(tenant_id) for tenant_id in await tx.scalars(select(tenant_ids.c.id).order_by(tenant_ids.c.id))]
+
+
 async def get_tenant(tx: Tx, tenant_id: TenantId, *, lock: bool = False) -> Tenant | None:
     """One tenant; `lock` keeps others from changing it until the transaction ends."""
     chosen = select(tenants).where(tenants.c.id == tenant_id, tenants.c.id != SYSTEM_TENANT_ID)
