@@ -11,11 +11,10 @@ this one cuts ranges when they are asked for. A test compares them.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
-from itertools import chain, pairwise
 from zoneinfo import ZoneInfo
 
 from mesh.ids import CameraId, SiteId
@@ -188,21 +187,46 @@ def _hours(start: datetime, end: datetime, places: Sequence[Place]) -> list[Buck
     hours = []
     instant = hour_start(zone, start)
     while instant < end:
-        # Where clocks move by half an hour, an hour of the wall is half an hour long, or one and a half.
-        following = hour_start(zone, instant + HOUR)
-        following = following if following > instant else instant + HOUR
-        span = Span(instant, following)
+        span = Span(instant, next_hour(zone, instant))
         key = instant.astimezone(zone).isoformat(timespec="seconds")
         hours.append(Bucket(key, span, {place.id: span for place in places}, None))
-        instant = following
+        instant = span.end
     return hours
 
 
 def hour_start(zone: ZoneInfo, instant: datetime) -> datetime:
-    """The start of the hour of the wall clock that holds ``instant``."""
+    """The start of the hour of the wall clock that holds ``instant``.
+
+    Where clocks move by half an hour, the change itself begins an hour that is half an hour long.
+    """
+    whole = instant.astimezone(UTC) - _past_the_hour(zone, instant)
+    return _change_of_clocks(zone, whole, instant) or whole
+
+
+def next_hour(zone: ZoneInfo, instant: datetime) -> datetime:
+    """The start of the hour of the wall clock after the one that holds ``instant``."""
+    whole = instant.astimezone(UTC) - _past_the_hour(zone, instant) + HOUR
+    return _change_of_clocks(zone, instant, whole) or whole
+
+
+def _past_the_hour(zone: ZoneInfo, instant: datetime) -> timedelta:
     local = instant.astimezone(zone)
-    past = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
-    return instant.astimezone(UTC) - past
+    return timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+
+
+def _change_of_clocks(zone: ZoneInfo, after: datetime, until: datetime) -> datetime | None:
+    """The second in (after, until] at which the offset becomes that of ``until``; None when it is the same at both."""
+    offset = until.astimezone(zone).utcoffset()
+    if after.astimezone(zone).utcoffset() == offset:
+        return None
+    low, high = int(after.timestamp()), int(until.timestamp())
+    while high - low > 1:
+        middle = (low + high) // 2
+        if datetime.fromtimestamp(middle, zone).utcoffset() == offset:
+            high = middle
+        else:
+            low = middle
+    return datetime.fromtimestamp(high, UTC)
 
 
 def _hull(spans: Collection[Span]) -> Span:
@@ -237,7 +261,7 @@ def _joined(spans: Sequence[Span]) -> list[Span]:
     if not spans:
         return []
     joined = [spans[0]]
-    for _, span in pairwise(spans):
+    for span in spans[1:]:
         if span.start <= joined[-1].end:
             joined[-1] = Span(joined[-1].start, max(joined[-1].end, span.end))
         else:
@@ -265,24 +289,33 @@ def tells_people_apart(place: Place, buckets: Sequence[Bucket]) -> bool:
 
 
 @dataclass(frozen=True)
+class Camera:
+    """A camera as coverage sees it."""
+
+    id: CameraId
+    site_id: SiteId
+    entrance: bool
+    enabled: bool
+    create_time: datetime
+    delete_time: datetime | None = None
+    #: Its events captured before then have arrived; None when no worker has reported.
+    complete_to_time: datetime | None = None
+
+    def hangs_in(self, span: Span) -> bool:
+        """Whether it should have watched in a span. One that is switched off is remembered by what it reported."""
+        gone = self.delete_time is not None and self.delete_time <= span.start
+        return self.enabled and self.create_time < span.end and not gone
+
+
+@dataclass(frozen=True)
 class Watched:
     """What one camera watched of a bucket's opening time, as its workers reported."""
 
     camera_id: CameraId
     site_id: SiteId
-    entrance: bool
     seconds: float
     seen_tracks: int
     usable_tracks: int
-
-    def and_also(self, other: Watched) -> Watched:
-        """The same camera's two together."""
-        return replace(
-            self,
-            seconds=self.seconds + other.seconds,
-            seen_tracks=self.seen_tracks + other.seen_tracks,
-            usable_tracks=self.usable_tracks + other.usable_tracks,
-        )
 
 
 @dataclass(frozen=True)
@@ -293,8 +326,6 @@ class Coverage:
     watched: float
     seen_tracks: int
     usable_tracks: int
-    #: Whether any camera watched at all, entrance or not.
-    lit: bool
     complete_to_time: datetime | None = None
 
     @property
@@ -308,31 +339,44 @@ class Coverage:
         return None if self.seen_tracks == 0 else min(1.0, self.usable_tracks / self.seen_tracks)
 
 
-def over_all_buckets(buckets: Iterable[Iterable[Watched]]) -> list[Watched]:
-    """What each camera watched of all buckets together."""
-    together: dict[CameraId, Watched] = {}
-    for camera in chain.from_iterable(buckets):
-        known = together.get(camera.camera_id)
-        together[camera.camera_id] = camera if known is None else known.and_also(camera)
-    return list(together.values())
+    def __add__(self, other: Coverage) -> Coverage:
+        """Two buckets as one: what the worst camera of each watched, together."""
+        return Coverage(
+            expected=self.expected + other.expected,
+            watched=self.watched + other.watched,
+            seen_tracks=self.seen_tracks + other.seen_tracks,
+            usable_tracks=self.usable_tracks + other.usable_tracks,
+            complete_to_time=self.complete_to_time,
+        )
 
 
-def coverage(expected: Mapping[SiteId, float], entrances: Mapping[SiteId, int], watched: Sequence[Watched]) -> Coverage:
+def coverage(
+    bucket: Bucket, expected: Mapping[SiteId, float], cameras: Sequence[Camera], watched: Sequence[Watched]
+) -> Coverage:
     """The coverage of one bucket: at each site the worst of its entrance cameras, sites added up.
 
-    ``expected``: open seconds by site. ``entrances``: how many entrance cameras a site has; a site without one expects
-    nothing. An entrance camera that reported nothing watched nothing.
+    ``expected``: open seconds by site. A site without an entrance camera expects nothing. An entrance camera that hung
+    there and reported nothing watched nothing; one that reported did hang there, whenever it was entered (recordings
+    are older than their camera).
     """
-    sites = [site for site in expected if entrances.get(site, 0) > 0]
-    worst = 0.0
-    for site in sites:
-        theirs = [camera.seconds for camera in watched if camera.entrance and camera.site_id == site]
-        if len(theirs) >= entrances[site]:
-            worst += min(*theirs, expected[site])
+    seconds = {one.camera_id: one.seconds for one in watched}
+    entrances: dict[SiteId, list[float]] = {}
+    for camera in cameras:
+        if camera.entrance and (camera.id in seconds or camera.hangs_in(bucket.local[camera.site_id])):
+            entrances.setdefault(camera.site_id, []).append(seconds.get(camera.id, 0.0))
     return Coverage(
-        expected=sum(expected[site] for site in sites),
-        watched=worst,
+        expected=sum(expected[site] for site in expected if site in entrances),
+        watched=sum(min(*entrances[site], expected[site]) for site in expected if site in entrances),
         seen_tracks=sum(camera.seen_tracks for camera in watched),
         usable_tracks=sum(camera.usable_tracks for camera in watched),
-        lit=any(camera.seconds > 0 for camera in watched),
     )
+
+
+def complete_to(cameras: Iterable[Camera]) -> datetime | None:
+    """Before when every event has arrived: the oldest of the watermarks that are known."""
+    return min((one.complete_to_time for one in cameras if one.complete_to_time is not None), default=None)
+
+
+def is_lit(watched: Iterable[Watched], sites: Collection[SiteId]) -> bool:
+    """Whether any camera of these sites watched at all, entrance or not: then nobody seen means nobody there."""
+    return any(one.seconds > 0 and one.site_id in sites for one in watched)

@@ -7,7 +7,7 @@ to those, and the policy is lifted for the counting, whose sites are then named 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -17,19 +17,16 @@ from sqlalchemy import func, select, text
 from mesh.database import Tx
 from mesh.ids import CameraId, SiteId, TenantId
 from schema.registry import camera_reports, cameras, site_rules, sites, tenants
-from svc_reports.reports.domain import Bucket, Grain, OpeningSpan, Place, Rules, Span, Watched
+from svc_reports.reports.domain import Bucket, Camera, OpeningSpan, Place, Rules, Span, Watched
 
 _WEEKDAYS: Final = tuple(
     f"WEEKDAY_{day}" for day in ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 )
 
-# The bucket of a visit: hours by the wall clock of the one zone, longer grains by the business day.
-_BUCKET_OF: Final[Mapping[Grain, str]] = {
-    Grain.HOUR: "to_char(date_trunc('hour', {v}.start_time, :zone) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS')",
-    Grain.DAY: "{v}.local_date::text",
-    Grain.WEEK: "({v}.local_date - ((extract(isodow FROM {v}.local_date)::integer - :week_start + 7) % 7))::text",
-    Grain.MONTH: "date_trunc('month', {v}.local_date)::date::text",
-}
+# The number of a visit's bucket: hours by their instant, for the wall clock shows one of them twice; days, weeks and
+# months by the business day of the visit.
+_BY_INSTANT: Final = "width_bucket({v}.start_time, CAST(:starts AS timestamptz[])) - 1"
+_BY_DAY: Final = "width_bucket({v}.local_date, CAST(:starts AS date[])) - 1"
 
 _COUNTS: Final = """
 WITH scoped AS (
@@ -43,7 +40,7 @@ firsts AS (
     CROSS JOIN LATERAL (
       SELECT v.start_time, v.local_date FROM visits v
        WHERE v.tenant_id = :tenant AND v.customer_id = c.customer_id AND v.state = 'LIVE'
-       ORDER BY v.start_time LIMIT 1
+       ORDER BY v.start_time, v.id LIMIT 1
     ) f
 )
 SELECT s.bucket, count(*) AS visits, count(DISTINCT s.customer_id) AS people,
@@ -56,37 +53,41 @@ SELECT s.bucket, count(*) AS visits, count(DISTINCT s.customer_id) AS people,
 """
 
 # Boots and epochs of one quarter of an hour add up, to no more than the quarter; of a quarter that is half open, no
-# more than that half counts.
+# more than that half counts, and its tracks count once however often the site opened in it.
 _WATCHED: Final = text(
     """
     WITH open AS (
       SELECT * FROM unnest(CAST(:buckets AS integer[]), CAST(:sites AS uuid[]), CAST(:starts AS timestamptz[]),
-                           CAST(:ends AS timestamptz[])) AS o (bucket, site_id, starts, ends)
+                           CAST(:ends AS timestamptz[])) WITH ORDINALITY AS o (bucket, site_id, starts, ends, span)
+    ),
+    pieces AS (
+      SELECT o.bucket, s.site_id, s.camera_id, s.start_time, sum(s.watched_ms) AS watched_ms,
+             sum(s.faces_seen) AS seen, sum(s.faces_usable) AS usable,
+             extract(epoch FROM least(o.ends, s.start_time + interval '15 minutes')
+                                - greatest(o.starts, s.start_time)) AS open_seconds
+        FROM open o JOIN coverage_slices s ON s.tenant_id = :tenant AND s.site_id = o.site_id
+         AND s.start_time > o.starts - interval '15 minutes' AND s.start_time < o.ends
+       GROUP BY o.bucket, o.span, o.starts, o.ends, s.site_id, s.camera_id, s.start_time
     ),
     quarters AS (
-      SELECT s.site_id, s.camera_id, s.start_time, least(sum(s.watched_ms), 900000) AS watched_ms,
-             sum(s.faces_seen) AS seen, sum(s.faces_usable) AS usable
-        FROM coverage_slices s
-       WHERE s.tenant_id = :tenant AND s.site_id = ANY (:sites)
-         AND s.start_time >= :first - interval '15 minutes' AND s.start_time < :last
-       GROUP BY s.site_id, s.camera_id, s.start_time
+      SELECT bucket, site_id, camera_id, least(max(watched_ms) / 1000.0, sum(open_seconds)) AS seconds,
+             max(seen) AS seen, max(usable) AS usable
+        FROM pieces GROUP BY bucket, site_id, camera_id, start_time
     )
-    SELECT o.bucket, q.site_id, q.camera_id,
-           sum(least(q.watched_ms / 1000.0, extract(epoch FROM
-             least(o.ends, q.start_time + interval '15 minutes') - greatest(o.starts, q.start_time)))) AS seconds,
-           sum(q.seen) AS seen, sum(q.usable) AS usable
-      FROM open o JOIN quarters q
-        ON q.site_id = o.site_id AND q.start_time < o.ends AND q.start_time + interval '15 minutes' > o.starts
-     GROUP BY o.bucket, q.site_id, q.camera_id
+    SELECT bucket, site_id, camera_id, sum(seconds) AS seconds, sum(seen) AS seen, sum(usable) AS usable
+      FROM quarters GROUP BY bucket, site_id, camera_id
     """
 )
 
+# A best shot lies within its track, so captures around the range lead to its tracks, by index and within few partitions.
 _PASSAGES: Final = text(
     """
     SELECT b.bucket, count(*) AS passages
       FROM unnest(CAST(:buckets AS integer[]), CAST(:sites AS uuid[]), CAST(:starts AS timestamptz[]),
                   CAST(:ends AS timestamptz[])) AS b (bucket, site_id, starts, ends)
-      JOIN face_events e ON e.tenant_id = :tenant AND e.site_id = b.site_id AND e.verdict = 'ANONYMOUS'
+      JOIN cameras c ON c.tenant_id = :tenant AND c.site_id = b.site_id
+      JOIN face_events e ON e.tenant_id = :tenant AND e.camera_id = c.id AND e.verdict = 'ANONYMOUS'
+       AND e.capture_time >= b.starts AND e.capture_time < b.ends + interval '1 day'
        AND e.track_start_time >= b.starts AND e.track_start_time < b.ends
      GROUP BY b.bucket
     """
@@ -103,16 +104,6 @@ class Count:
     known_dwells: int = 0
     #: Seconds; None when no dwell is known.
     median_dwell: float | None = None
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A camera as coverage sees it."""
-
-    id: CameraId
-    site_id: SiteId
-    entrance: bool
-    complete_to_time: datetime | None
 
 
 async def places(tx: Tx, site_ids: Sequence[SiteId]) -> list[Place]:
@@ -158,87 +149,79 @@ async def snapshot_time(tx: Tx) -> datetime:
 
 
 async def counts(
-    tx: Tx,
-    tenant_id: TenantId,
-    grain: Grain,
-    *,
-    buckets: Sequence[Bucket],
-    places: Sequence[Place],
-    week_start: int,
-) -> tuple[dict[str, Count], Count]:
-    """Visits and people by bucket key, and of the whole range; buckets without a visit are left out."""
-    first, last = buckets[0], buckets[-1]
-    parameters: dict[str, object] = {"tenant": tenant_id, "sites": [place.id for place in places]}
-    if grain is Grain.HOUR:
-        within = "{v}.start_time >= :first AND {v}.start_time < :last"
-        parameters |= {"first": first.span.start, "last": last.span.end, "zone": places[0].time_zone}
+    tx: Tx, tenant_id: TenantId, buckets: Sequence[Bucket], places: Sequence[Place]
+) -> tuple[dict[int, Count], Count]:
+    """Visits and people at ``places`` by bucket number, and of the whole range; empty buckets are left out."""
+    if not places:
+        return {}, Count()
+    by_day = [bucket.days for bucket in buckets if bucket.days is not None]
+    if by_day:
+        bucket, column = _BY_DAY, "local_date"
+        starts: list[Any] = [first for first, _ in by_day]
+        last: Any = by_day[-1][1]
     else:
-        if first.days is None or last.days is None:
-            raise AssertionError("a bucket of days has days")
-        within = "{v}.local_date >= :first AND {v}.local_date < :last"
-        parameters |= {"first": first.days[0], "last": last.days[1]}
-        if grain is Grain.WEEK:
-            parameters["week_start"] = week_start
+        bucket, column = _BY_INSTANT, "start_time"
+        starts = [bucket.span.start for bucket in buckets]
+        last = buckets[-1].span.end
+    within = f"{{v}}.{column} >= :first AND {{v}}.{column} < :last"
     statement = text(
         _COUNTS.format(
-            bucket=_BUCKET_OF[grain].format(v="v"),
+            bucket=bucket.format(v="v"),
             within=within.format(v="v"),
-            first_bucket=_BUCKET_OF[grain].format(v="f"),
+            first_bucket=bucket.format(v="f"),
             first_within=f"({within.format(v='f')})",
         )
     )
-    keys = {_counted_key(grain, bucket): bucket.key for bucket in buckets}
-    found: dict[str, Count] = {}
+    parameters = {"tenant": tenant_id, "sites": [place.id for place in places], "starts": starts}
+    found: dict[int, Count] = {}
     total = Count()
-    for row in await tx.execute(statement, parameters):
-        whole = row.bucket is None
-        new_people = row.new_in_range if whole else row.new_in_bucket
-        count = Count(row.visits, row.people, new_people, row.known_dwells, row.median_dwell)
-        if whole:
+    for row in await tx.execute(statement, parameters | {"first": starts[0], "last": last}):
+        count = Count(row.visits, row.people, row.new_people, row.known_dwells, row.median_dwell)
+        if row.bucket is None:
             total = count
         else:
-            found[keys[row.bucket]] = count
+            found[row.bucket] = count
     return found, total
 
 
-def _counted_key(grain: Grain, bucket: Bucket) -> str:
-    """A bucket as the query names it: hours by their instant, for the wall clock shows one of them twice."""
-    return bucket.span.start.strftime("%Y-%m-%dT%H:%M:%S") if grain is Grain.HOUR else bucket.key
-
-
 async def site_cameras(tx: Tx, places: Sequence[Place]) -> list[Camera]:
-    """The cameras of the sites, with how far their events have arrived."""
+    """The cameras of the sites, deleted ones too, with how far their events have arrived."""
     rows = await tx.execute(
-        select(cameras.c.id, cameras.c.site_id, cameras.c.role, camera_reports.c.complete_to_time)
+        select(
+            *(cameras.c.id, cameras.c.site_id, cameras.c.role, cameras.c.enabled),
+            *(cameras.c.create_time, cameras.c.delete_time, camera_reports.c.complete_to_time),
+        )
         .outerjoin(
             camera_reports,
             (camera_reports.c.tenant_id == cameras.c.tenant_id) & (camera_reports.c.camera_id == cameras.c.id),
         )
-        .where(
-            cameras.c.site_id.in_([place.id for place in places]),
-            cameras.c.delete_time.is_(None),
-            cameras.c.enabled,
-        )
+        .where(cameras.c.site_id.in_([place.id for place in places]))
     )
-    return [Camera(CameraId(row.id), SiteId(row.site_id), row.role == "ENTRANCE", row.complete_to_time) for row in rows]
+    return [
+        Camera(
+            id=CameraId(row.id),
+            site_id=SiteId(row.site_id),
+            entrance=row.role == "ENTRANCE",
+            enabled=row.enabled,
+            create_time=row.create_time,
+            delete_time=row.delete_time,
+            # A camera that is gone sends nothing that could still be missing.
+            complete_to_time=row.complete_to_time if row.delete_time is None else None,
+        )
+        for row in rows
+    ]
 
 
 async def watched(
-    tx: Tx, tenant_id: TenantId, opened: Sequence[tuple[int, SiteId, Span]], entrances: set[CameraId]
+    tx: Tx, tenant_id: TenantId, opened: Sequence[tuple[int, SiteId, Span]]
 ) -> dict[int, list[Watched]]:
     """What each camera watched of the open spans, by bucket number."""
     found: dict[int, list[Watched]] = {}
     if not opened:
         return found
-    rows = await tx.execute(_WATCHED, _spans(tenant_id, opened))
-    for row in rows:
+    for row in await tx.execute(_WATCHED, _spans(tenant_id, opened)):
         one = Watched(
-            CameraId(row.camera_id),
-            SiteId(row.site_id),
-            CameraId(row.camera_id) in entrances,
-            float(row.seconds),
-            int(row.seen),
-            int(row.usable),
+            CameraId(row.camera_id), SiteId(row.site_id), float(row.seconds), int(row.seen), int(row.usable)
         )
         found.setdefault(row.bucket, []).append(one)
     return found
@@ -248,9 +231,7 @@ async def passages(tx: Tx, tenant_id: TenantId, spans: Sequence[tuple[int, SiteI
     """Tracks at anonymous sites, by bucket number."""
     if not spans:
         return {}
-    parameters = _spans(tenant_id, spans)
-    del parameters["first"], parameters["last"]
-    return {row.bucket: row.passages for row in await tx.execute(_PASSAGES, parameters)}
+    return {row.bucket: row.passages for row in await tx.execute(_PASSAGES, _spans(tenant_id, spans))}
 
 
 def _spans(tenant_id: TenantId, spans: Sequence[tuple[int, SiteId, Span]]) -> dict[str, object]:
@@ -260,6 +241,4 @@ def _spans(tenant_id: TenantId, spans: Sequence[tuple[int, SiteId, Span]]) -> di
         "sites": [site for _, site, _ in spans],
         "starts": [span.start for _, _, span in spans],
         "ends": [span.end for _, _, span in spans],
-        "first": min(span.start for _, _, span in spans),
-        "last": max(span.end for _, _, span in spans),
     }
