@@ -18,7 +18,7 @@ from footfall.registry.v1.worker_session_pb2 import ConnectRequest, ConnectRespo
 from mesh import telemetry
 from mesh.auth import Caller, reauthenticate
 from mesh.clock import Clock
-from mesh.errors import InvalidField, MeshError, Unauthenticated, Unavailable
+from mesh.errors import InvalidField, InvalidFields, MeshError, Unauthenticated, Unavailable
 from mesh.ids import CameraId, LeaseEpoch
 from mesh.keyring import KeyRing
 from svc_registry.sessions import wire
@@ -71,7 +71,7 @@ class Connections:
             held = [wire.ref_of(one.lease) for one in hello.held]
             key = await self.keys.current()
             opened = await self.sessions.open(caller, wire.introduction(hello), held)
-        except (_Violation, InvalidField) as error:
+        except (_Violation, InvalidField, InvalidFields) as error:
             yield wire.go_away(Farewell(GoAway.REASON_PROTOCOL_VIOLATED, str(error)))
             return
         if isinstance(opened, Greeting):
@@ -116,7 +116,7 @@ class Connections:
         try:
             async for request in requests:
                 await self._hear(session, request)
-        except (_Violation, InvalidField) as error:
+        except (_Violation, InvalidField, InvalidFields) as error:
             session.dismiss(Farewell(GoAway.REASON_PROTOCOL_VIOLATED, str(error)))
         except Unauthenticated as error:
             session.dismiss(Farewell(GoAway.REASON_UNAUTHENTICATED, str(error)))

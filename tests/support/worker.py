@@ -156,6 +156,7 @@ async def worker(
     boot_id: str | None = None,
     held: Sequence[Ref] = (),
     beating: bool = True,
+    channel: grpc.aio.Channel | None = None,
     **fields: Any,
 ) -> AsyncIterator[ScriptedWorker]:
     """A worker that has said Hello, and was welcomed or sent away.
@@ -163,9 +164,10 @@ async def worker(
     Args:
         held: leases that Hello names.
         beating: it sends heartbeats by itself.
+        channel: to outlive the registry's own.
         fields: of ScriptedWorker.
     """
-    call = worker_pb2_grpc.WorkerServiceStub(registry.channel(token)).Connect()
+    call = worker_pb2_grpc.WorkerServiceStub(channel or registry.channel(token)).Connect()
     made = ScriptedWorker(call, boot_id or str(uuid4()), **fields)
     tasks = [asyncio.create_task(made.listen())]
     try:
