@@ -22,6 +22,9 @@ class IngestSettings(ServiceSettings):
 
     batches: int = Field(default=16, ge=1, le=1000, description="batches under way at once, of all streams")
     stream_batches: int = Field(default=4, ge=1, le=64, description="batches under way at once, of one stream")
+    batch_attempts: int = Field(
+        default=10, ge=1, le=100, description="tries of a batch while a store or identity is away: about 10 s in all"
+    )
     credit_window: int = Field(default=16384, ge=64, description="events unanswered at once, of all streams")
     stream_credit: int = Field(default=256, ge=64, le=4096, description="events unanswered at once, of one stream")
     least_credit: int = Field(default=16, ge=1, le=64, description="… and never less than this")

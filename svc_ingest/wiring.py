@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from mesh.auth import JwksSource, Revocations, TokenVerifier
+from mesh.audit import Audit
+from mesh.auth import Caller, JwksSource, Revocations, TokenVerifier
 from mesh.channels import channel
 from mesh.clock import Clock
 from mesh.database import Database
@@ -21,6 +22,7 @@ from mesh.server import MIB, Check, Mount, Service
 from mesh.tasks import Background
 from mesh.tls import Tls
 from schema.registry import token_revocations
+from schema.reports import audit_entries
 from svc_ingest.events.credit import Credits
 from svc_ingest.events.domain import Limits
 from svc_ingest.events.fairness import FairTurns
@@ -54,7 +56,7 @@ class _Parts:
 
 
 @asynccontextmanager
-async def build(settings: IngestSettings, clock: Clock, ids: Ids) -> AsyncIterator[Service]:  # noqa: ARG001
+async def build(settings: IngestSettings, clock: Clock, ids: Ids) -> AsyncIterator[Service]:
     """The whole service, its ports tied to the mesh."""
     tls = Tls.of(settings)
     async with AsyncExitStack() as stack:
@@ -62,13 +64,20 @@ async def build(settings: IngestSettings, clock: Clock, ids: Ids) -> AsyncIterat
         identity = await stack.enter_async_context(channel(settings.identity_target, "svc-identity", tls))
         images = await stack.enter_async_context(open_store(settings.images.get_secret_value()))
         yield await stack.enter_async_context(
-            assemble(settings, clock, jwks_from_registry(registry), IdentityMatcher(identity), images)
+            assemble(
+                settings,
+                clock,
+                ids,
+                jwks=jwks_from_registry(registry),
+                matcher=IdentityMatcher(identity),
+                images=images,
+            )
         )
 
 
 @asynccontextmanager
 async def assemble(
-    settings: IngestSettings, clock: Clock, jwks: JwksSource, matcher: Matcher, images: ObjectStore
+    settings: IngestSettings, clock: Clock, ids: Ids, *, jwks: JwksSource, matcher: Matcher, images: ObjectStore
 ) -> AsyncIterator[Service]:
     """The whole service between its ports: tests bring their own."""
     url = settings.database_url.get_secret_value()
@@ -77,6 +86,12 @@ async def assemble(
     async with Database.connect(url, pool_size=settings.database_pool_size, application_name=NAME) as database:
         parts = _Parts(database, images, ring, clock)
         listener = Listener(url, [CHANNEL])
+        audit = Audit(audit_entries, "svc_ingest", ids)
+
+        async def note_cross_tenant(caller: Caller, method: str) -> None:
+            async with database.as_caller(caller) as tx:
+                await audit.record(tx, caller, "tenant.look", details={"rpc": method})
+
         sweep = Sweep(database, images, clock, feed_life=timedelta(days=settings.feed_days))
         yield Service(
             mounts=[
@@ -93,6 +108,7 @@ async def assemble(
                 Background("sweep", sweep.run, settings.sweep_seconds),
                 Background("orphans", sweep.remove_orphans, DAY_SECONDS),
             ],
+            on_cross_tenant=note_cross_tenant,
             max_receive_bytes=RECEIVE_BYTES,
         )
 
@@ -122,6 +138,7 @@ def _ingest(settings: IngestSettings, parts: _Parts, matcher: Matcher) -> Ingest
             clock_uncertainty=timedelta(seconds=settings.clock_uncertainty_seconds),
         ),
         turns=FairTurns(settings.batches),
+        attempts=settings.batch_attempts,
         clock=parts.clock,
     )
     window = Credits(settings.credit_window, least=settings.least_credit, most=settings.stream_credit)

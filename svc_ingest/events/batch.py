@@ -24,8 +24,9 @@ from svc_ingest.events.domain import (
     Verdict,
 )
 from svc_ingest.events.matching import FaceQuery
+from svc_ingest.events.picture_store import ImageRow, StoredEvent
 from svc_ingest.events.pictures import Pending, PictureResult, Snapshot
-from svc_ingest.events.store import EventRow, ImageRow, QuarantineRow, Span, StoredEvent
+from svc_ingest.events.store import EventRow, QuarantineRow, Span
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from mesh.errors import MeshError, Unavailable, reason_name
 from mesh.ids import CameraId, EventId, SiteId, TenantId
 from mesh.objects import ObjectStore
 from svc_ingest.events.domain import Reason, Refusal, Violation
-from svc_ingest.events.store import ImageRow
+from svc_ingest.events.picture_store import ImageRow
 
 CONTENT_TYPE: Final = "image/jpeg"
 

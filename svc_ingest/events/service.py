@@ -19,7 +19,7 @@ from mesh.database import Database, Tx, lock, notify
 from mesh.errors import Conflict, Unavailable
 from mesh.ids import EventId, VisitId
 from mesh.keyring import KeyRing
-from svc_ingest.events import batch, judgement, store
+from svc_ingest.events import batch, judgement, picture_store, store
 from svc_ingest.events.batch import Judged, Plan
 from svc_ingest.events.domain import (
     NOBODY_ASKED,
@@ -35,11 +35,11 @@ from svc_ingest.events.domain import (
 )
 from svc_ingest.events.fairness import FairTurns
 from svc_ingest.events.matching import MOST_FACES, Matcher
+from svc_ingest.events.picture_store import ImageRow
 from svc_ingest.events.pictures import PictureKeeper, PictureResult
-from svc_ingest.events.store import EventRow, ImageRow, QuarantineRow, associated
+from svc_ingest.events.store import EventRow, QuarantineRow, associated
 
 CHANNEL: Final = "visits"  # hints for the feed
-ATTEMPTS: Final = 6  # of a batch, while a store or identity is away
 FIRST_BACKOFF: Final = 0.1  # seconds, doubled, with jitter
 MOST_BACKOFF: Final = 2.0
 
@@ -60,6 +60,7 @@ class EventService:
         ring: embeddings and quarantined events are encrypted with it.
         limits: how far clocks may disagree.
         turns: for batches of all streams together.
+        attempts: of a batch, while a store or identity is away.
         clock: events are judged on it.
     """
 
@@ -72,6 +73,7 @@ class EventService:
         *,
         limits: Limits,
         turns: FairTurns,
+        attempts: int,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -80,6 +82,7 @@ class EventService:
         self._ring = ring
         self._limits = limits
         self._turns = turns
+        self._attempts = attempts
         self._clock = clock
 
     async def take(self, sender: Sender, items: Sequence[Sighting | Refusal]) -> list[Outcome]:
@@ -124,12 +127,12 @@ class EventService:
     async def _patiently(self, sender: Sender, work: Callable[[], Awaitable[T]]) -> T:
         """Repeats what is idempotent while something is away; bounded, so that the sender hears of it."""
         backoff = FIRST_BACKOFF
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, self._attempts + 1):
             try:
                 async with self._turns.turn(sender.tenant_id):
                     return await work()
             except (Unavailable, Conflict) as error:
-                if attempt == ATTEMPTS:
+                if attempt == self._attempts:
                     raise Unavailable(error.message, retry_after=error.retry_after) from error
                 _log.info("batch_again", attempt=attempt, reason=error.reason_name)
             await self._clock.sleep(random.uniform(backoff / 2, backoff))  # noqa: S311 (jitter, no secret)
@@ -219,7 +222,7 @@ class EventService:
         if len(written) != len(accepted) + len(quarantined):
             raise Conflict("the same event was written at this very moment")  # and is a duplicate the next time
         if images := [row for event_id, row in plan.images.items() if event_id in written]:
-            await store.insert_images(tx, tenant_id, images)
+            await picture_store.insert_images(tx, tenant_id, images)
         visits = await self._fold(tx, sender, accepted)
         outcomes = dict(judged.outcomes)
         outcomes |= {event_id: judgement.refused(refusal) for event_id, refusal in judged.held.items()}
@@ -265,7 +268,7 @@ class EventService:
         now = self._clock.now()
         stored = await self._database.run(
             sender.tenant_id,
-            lambda tx: store.stored_events(tx, sender.tenant_id, list(jpegs)),
+            lambda tx: picture_store.stored_events(tx, sender.tenant_id, list(jpegs)),
             read_only=True,
         )
         outcomes = dict.fromkeys(jpegs, PictureOutcome(Picture.NOT_KEPT))
@@ -284,6 +287,6 @@ class EventService:
         return outcomes | {event_id: batch.picture(result) for event_id, result in kept.items()}
 
     async def _write_pictures(self, tx: Tx, sender: Sender, rows: Sequence[ImageRow]) -> None:
-        await store.insert_images(tx, sender.tenant_id, rows)
-        await store.announce_images(tx, sender.tenant_id, [row.event_id for row in rows])
+        await picture_store.insert_images(tx, sender.tenant_id, rows)
+        await picture_store.announce_images(tx, sender.tenant_id, [row.event_id for row in rows])
         await notify(tx, CHANNEL)

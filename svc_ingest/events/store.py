@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -27,7 +27,7 @@ from svc_ingest.events.domain import (
 
 # -- what an event is judged by ----------------------------------------------------------------------------------------
 
-_FACTS: Final = """
+FACTS: Final = """
   c.site_id, c.enabled, c.delete_time, c.source_uri ~ '^(file|folder):' AS recorded, s.privacy_mode,
   t.image_retention_days, t.embedding_retention_days,
   coalesce(q.camera_id, e.camera_id) AS seen_camera_id, coalesce(q.worker_id, e.worker_id) AS seen_worker_id,
@@ -39,12 +39,12 @@ _FACTS: Final = """
 
 # Each row is looked up by its key, whatever the planner believes about tables that were empty yesterday: LIMIT keeps it
 # from joining sets. Of face_events that opens one partition, the id's month.
-_EVENT: Final = """
+BY_EVENT: Final = """
 LEFT JOIN LATERAL (SELECT * FROM face_events WHERE tenant_id = :tenant AND id = asked.id LIMIT 1) AS e ON true
 LEFT JOIN LATERAL (SELECT * FROM quarantined_events WHERE tenant_id = :tenant AND id = asked.id LIMIT 1) AS q ON true
 LEFT JOIN LATERAL (SELECT id FROM face_images WHERE tenant_id = :tenant AND event_id = asked.id LIMIT 1) AS i ON true
 """
-_CAMERA: Final = """
+BY_CAMERA: Final = """
 LEFT JOIN LATERAL (
   SELECT site_id, enabled, delete_time, source_uri FROM cameras
   WHERE tenant_id = :tenant AND id = asked.camera_id LIMIT 1
@@ -57,10 +57,10 @@ LEFT JOIN LATERAL (
 
 _GROUNDS: Final = text(
     f"""
-SELECT asked.id, {_FACTS}, l.worker_id AS epoch_worker_id, l.grant_time, l.end_time, d.event_id IS NOT NULL AS erased
+SELECT asked.id, {FACTS}, l.worker_id AS epoch_worker_id, l.grant_time, l.end_time, d.event_id IS NOT NULL AS erased
 FROM unnest(CAST(:ids AS uuid[]), CAST(:cameras AS uuid[]), CAST(:epochs AS bigint[])) AS asked(id, camera_id, epoch)
-{_EVENT}
-{_CAMERA}
+{BY_EVENT}
+{BY_CAMERA}
 LEFT JOIN LATERAL (
   SELECT worker_id, grant_time, end_time FROM lease_epochs
   WHERE tenant_id = :tenant AND camera_id = asked.camera_id AND epoch = asked.epoch LIMIT 1
@@ -91,14 +91,14 @@ def _grounds(row: Row[Any]) -> Grounds:
     if row.epoch_worker_id is not None:
         epoch = Epoch(WorkerId(row.epoch_worker_id), row.grant_time, row.end_time)
     return Grounds(
-        camera=_camera(row) if row.site_id is not None else None,
+        camera=read_camera(row) if row.site_id is not None else None,
         epoch=epoch,
-        earlier=_earlier(row) if row.seen_camera_id is not None else None,
+        earlier=read_earlier(row) if row.seen_camera_id is not None else None,
         erased=row.erased,
     )
 
 
-def _camera(row: Row[Any]) -> Camera:
+def read_camera(row: Row[Any]) -> Camera:
     return Camera(
         site_id=SiteId(row.site_id),
         privacy_mode=PrivacyMode(row.privacy_mode),
@@ -110,7 +110,7 @@ def _camera(row: Row[Any]) -> Camera:
     )
 
 
-def _earlier(row: Row[Any]) -> Earlier:
+def read_earlier(row: Row[Any]) -> Earlier:
     return Earlier(
         camera_id=CameraId(row.seen_camera_id),
         worker_id=WorkerId(row.seen_worker_id) if row.seen_worker_id else None,
@@ -160,23 +160,6 @@ class QuarantineRow:
     camera: Camera
     reason: Reason
     payload: bytes = field(repr=False)
-    expire_time: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRow:
-    """A picture that lies in the image store, ready to be written."""
-
-    event_id: EventId
-    site_id: SiteId
-    camera_id: CameraId
-    object_key: str
-    sha256: bytes = field(repr=False)
-    size: int
-    width: int
-    height: int
-    content_type: str
-    capture_time: datetime
     expire_time: datetime
 
 
@@ -356,84 +339,6 @@ async def mark_passages(tx: Tx, tenant_id: TenantId, rows: Sequence[EventRow]) -
 def visit_lock(tenant_id: TenantId, customer_id: CustomerId, site_id: SiteId) -> tuple[object, ...]:
     """The advisory lock of one customer's visits at one site, for `mesh.database.lock`."""
     return ("visits", tenant_id, customer_id, site_id)
-
-
-# -- pictures --------------------------------------------------------------------------------------------------------
-
-_INSERT_IMAGES: Final = text(
-    """
-INSERT INTO face_images (tenant_id, id, event_id, site_id, camera_id, object_key, sha256, bytes, width, height,
-  content_type, capture_time, expire_time)
-SELECT :tenant, given.event_id, given.*
-FROM unnest(CAST(:ids AS uuid[]), CAST(:sites AS uuid[]), CAST(:cameras AS uuid[]), CAST(:keys AS text[]),
-  CAST(:hashes AS bytea[]), CAST(:sizes AS integer[]), CAST(:widths AS integer[]), CAST(:heights AS integer[]),
-  CAST(:kinds AS text[]), CAST(:times AS timestamptz[]), CAST(:expiries AS timestamptz[])) AS given(event_id)
-ON CONFLICT DO NOTHING
-"""
-)
-
-
-async def insert_images(tx: Tx, tenant_id: TenantId, rows: Sequence[ImageRow]) -> None:
-    """Writes where pictures lie. An image's id is its event's: a picture sent twice is one picture."""
-    parameters = {
-        "tenant": tenant_id,
-        "ids": [row.event_id for row in rows],
-        "sites": [row.site_id for row in rows],
-        "cameras": [row.camera_id for row in rows],
-        "keys": [row.object_key for row in rows],
-        "hashes": [row.sha256 for row in rows],
-        "sizes": [row.size for row in rows],
-        "widths": [row.width for row in rows],
-        "heights": [row.height for row in rows],
-        "kinds": [row.content_type for row in rows],
-        "times": [row.capture_time for row in rows],
-        "expiries": [row.expire_time for row in rows],
-    }
-    await tx.execute(_INSERT_IMAGES, parameters)
-
-
-_PICTURE_OF_VISITS: Final = text(
-    """
-INSERT INTO visit_feed (tenant_id, visit_id, site_id, kind)
-SELECT tenant_id, id, site_id, 'UPDATED' FROM visits
-WHERE tenant_id = :tenant AND state = 'LIVE' AND best_event_id = ANY (CAST(:ids AS uuid[]))
-  AND id IN (SELECT visit_id FROM face_events WHERE tenant_id = :tenant AND id = ANY (CAST(:ids AS uuid[])))
-"""
-)
-
-
-async def announce_images(tx: Tx, tenant_id: TenantId, event_ids: Iterable[EventId]) -> None:
-    """Tells the feed of visits that got their picture after their sighting."""
-    await tx.execute(_PICTURE_OF_VISITS, {"tenant": tenant_id, "ids": list(event_ids)})
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event that is stored, as far as its picture is concerned."""
-
-    event_id: EventId
-    camera: Camera
-    earlier: Earlier
-
-
-_STORED: Final = text(
-    f"""
-SELECT asked.id, {_FACTS}
-FROM (SELECT given.id, e.camera_id FROM unnest(CAST(:ids AS uuid[])) AS given(id), LATERAL (
-  SELECT camera_id FROM face_events WHERE tenant_id = :tenant AND id = given.id
-  UNION ALL
-  SELECT camera_id FROM quarantined_events WHERE tenant_id = :tenant AND id = given.id LIMIT 1
-) AS e) AS asked
-{_EVENT}
-{_CAMERA}
-"""  # noqa: S608 (constants)
-)
-
-
-async def stored_events(tx: Tx, tenant_id: TenantId, event_ids: Sequence[EventId]) -> Mapping[EventId, StoredEvent]:
-    """Those of the events that are stored."""
-    rows = await tx.execute(_STORED, {"tenant": tenant_id, "ids": list(event_ids)})
-    return {EventId(row.id): StoredEvent(EventId(row.id), _camera(row), _earlier(row)) for row in rows}
 
 
 def associated(tenant_id: TenantId, event_id: UUID, what: str) -> bytes:

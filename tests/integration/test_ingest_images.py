@@ -148,3 +148,14 @@ async def test_a_picture_past_its_time_has_no_address_even_before_it_is_swept(
     clock.advance(timedelta(days=31).total_seconds())
     async with ingest.feed(tenant) as feed:
         assert not (await feed.GetImageUrls(Urls(ids=[image_id]))).images
+
+
+async def test_a_system_admins_look_into_a_tenant_is_audited(ingest: RunningIngest, tenant: SeededTenant) -> None:
+    image_id = await _pictured(ingest, tenant, jpeg())
+    token = ingest.issuer.token(Role.SYSTEM_ADMIN)
+    async with ingest.channel(token, **{"x-tenant-id": str(tenant.tenant_id)}) as channel:
+        answer = await feed_pb2_grpc.FeedServiceStub(channel).GetImageUrls(Urls(ids=[image_id]))
+    assert len(answer.images) == 1
+    assert ingest.rows("SELECT tenant_id, action, details ->> 'rpc' FROM audit_entries") == [
+        (tenant.tenant_id, "tenant.look", "/footfall.ingest.v1.FeedService/GetImageUrls")
+    ]

@@ -243,7 +243,7 @@ async def running_ingest(
         }
     )
     async with (
-        assemble(given, clock, issuer.jwks, matcher, images) as service,
+        assemble(given, clock, IDS, jwks=issuer.jwks, matcher=matcher, images=images) as service,
         running(service, tls=tls, clock=clock, grace=0.5) as server,
     ):
         yield RunningIngest(server, issuer, peers, matcher, images, database)
