@@ -261,7 +261,7 @@ def _candidate_document(candidate: Candidate) -> dict[str, object]:
         "kind": candidate.person.kind.value,
         "person_id": str(candidate.person.id),
         "embedding_id": str(candidate.embedding_id),
-        "similarity": round(candidate.similarity, 6),
+        "similarity": candidate.similarity,
         "found_by": candidate.found_by.value,
     }
 
