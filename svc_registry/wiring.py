@@ -37,6 +37,7 @@ from svc_registry.directory.tenants.service import Tenants
 from svc_registry.directory.tenants.servicer import TenantServicer
 from svc_registry.hints import DESIRED
 from svc_registry.leases.reconcile import Reconcile
+from svc_registry.leases.servicer import FleetServicer
 from svc_registry.sessions.renewing import Renewing
 from svc_registry.sessions.roster import Farewell, Roster
 from svc_registry.sessions.service import WorkerSessions
@@ -142,6 +143,7 @@ def _service(
 
     async def drain() -> None:
         await roster.dismiss_all(Farewell(GoAway.REASON_SHUTDOWN, "this replica stops: another answers"))
+        await renewing.leave()
 
     async def note_cross_tenant(caller: Caller, method: str) -> None:
         await database.run_as_caller(caller, lambda tx: tenants.note_look(tx, caller, method))
@@ -153,7 +155,7 @@ def _service(
             Mount(policy.SITES, SiteServicer(sites, transactions, pages, clock)),
             Mount(policy.CAMERAS, CameraServicer(cameras, transactions, pages, clock)),
             Mount(policy.WORKERS_SERVICE, workers),
-            Mount(policy.FLEET),
+            Mount(policy.FLEET, FleetServicer(transactions, pages)),
             Mount(policy.PREVIEW_RELAY),
         ],
         policy=policy.POLICY,

@@ -67,7 +67,8 @@ class EndReason(StrEnum):
     EXPIRED = "EXPIRED"  # the ttl passed
     FLIPPED = "FLIPPED"  # a successor was ready
     REGRANTED = "REGRANTED"  # the same worker watches on under another policy
-    CAMERA_DISABLED = "CAMERA_DISABLED"
+    CAMERA_DISABLED = "CAMERA_DISABLED"  # … or its tenant deleted
+    CAMERA_DELETED = "CAMERA_DELETED"
     WORKER_REMOVED = "WORKER_REMOVED"
     WORKER_OUT_OF_SERVICE = "WORKER_OUT_OF_SERVICE"  # maintenance, or quarantine
 

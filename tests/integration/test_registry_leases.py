@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from footfall.registry.v1 import camera_pb2, camera_pb2_grpc, lease_pb2, worker_pb2, worker_pb2_grpc
+from footfall.registry.v1 import (
+    camera_pb2,
+    camera_pb2_grpc,
+    coverage_pb2,
+    fleet_pb2_grpc,
+    lease_pb2,
+    lease_record_pb2,
+    worker_pb2,
+    worker_pb2_grpc,
+    worker_session_pb2,
+)
 from footfall.type.v1 import problem_pb2
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.tls import Tls
 from tests.support.database import TestDatabase
@@ -70,8 +82,9 @@ async def test_a_lease_that_expired_cannot_be_renewed(database: TestDatabase, pe
             await mac.heartbeat()
             await until(lambda: camera.id in mac.leases)
             while not epochs(database, camera.id)[0][2]:  # its session lives, and the lease is not named
-                seq = await mac.heartbeat([])
-                await until(lambda seq=seq: mac.acknowledged >= seq)
+                seen = mac.acknowledged
+                await mac.heartbeat([])
+                await until(lambda seen=seen: mac.acknowledged > seen)  # type: ignore[misc]
             seq = await mac.heartbeat([(camera.id, 1)])
             await until(lambda: mac.acknowledged >= seq)
             assert mac.renewed == []
@@ -86,7 +99,7 @@ async def test_two_replicas_never_grant_a_camera_twice(database: TestDatabase, p
             await until(lambda: all(first.watches(one.id) or second.watches(one.id) for one in cameras))
             assert not set(first.leases) & set(second.leases)
             assert sorted([len(first.leases), len(second.leases)]) in ([3, 3], [0, 6], [1, 5], [2, 4])
-        assert all([number for number, *_ in epochs(database, camera.id)][0] == 1 for camera in cameras)
+        assert all(epochs(database, camera.id)[0][0] == 1 for camera in cameras)
     with database.superuser() as connection:
         running = connection.execute(
             "SELECT camera_id FROM lease_epochs WHERE end_time IS NULL GROUP BY camera_id HAVING count(*) > 1"
@@ -128,7 +141,7 @@ async def test_a_camera_that_is_given_up_three_times_is_parked(database: TestDat
         async with worker(registry, shop.token, beating=False) as mac:
             await mac.heartbeat()
             for epoch in (1, 2, 3):
-                await until(lambda epoch=epoch: camera.id in mac.leases and mac.leases[camera.id].epoch == epoch)
+                await until(lambda epoch=epoch: mac.epoch(camera.id) == epoch)  # type: ignore[misc]
                 refused = problem_pb2.Problem(
                     reason=problem_pb2.ERROR_REASON_SOURCE_UNSUPPORTED, message="no such scheme"
                 )
@@ -181,3 +194,45 @@ async def test_maintenance_takes_a_pinned_camera_at_once(database: TestDatabase,
             await admin.SetWorkerMaintenance(back)
             await until(lambda: mac.watches(camera.id))
             assert mac.leases[camera.id].epoch == 2
+
+
+async def test_who_watched_a_camera_and_why_no_longer_is_told_page_by_page(
+    database: TestDatabase, peers: Peers
+) -> None:
+    async with brisk_registry(database, peers) as registry:
+        shop = await fleet(registry)
+        camera = await shop.camera()
+        stub = fleet_pb2_grpc.FleetServiceStub(registry.channel(shop.shop.token))
+        async with worker(registry, shop.token) as mac:
+            await until(lambda: mac.watches(camera.id))
+            mac.coverage = [
+                worker_session_pb2.CoverageSlice(
+                    lease=lease_pb2.LeaseRef(camera_id=camera.id, epoch=1),
+                    start_time=Timestamp(seconds=900 * 2_000_000),
+                    watched=Duration(seconds=60),
+                    frames=480,
+                )
+            ]
+            seq = await mac.heartbeat()
+            await until(lambda: mac.acknowledged > seq)
+            lease = (await stub.ListLeases(lease_record_pb2.ListLeasesRequest(camera_ids=[camera.id]))).leases[0]
+            assert (lease.epoch, lease.state) == (1, lease_pb2.LEASE_STATE_ACTIVE)
+            assert not lease.HasField("expire_time")  # PINNED
+        async with worker(registry, shop.token) as mac:
+            await until(lambda: mac.watches(camera.id))
+            request = lease_record_pb2.ListLeaseHistoryRequest(page_size=1)
+            first = await stub.ListLeaseHistory(request)
+            request.page_token = first.next_page_token
+            second = await stub.ListLeaseHistory(request)
+            assert [one.epoch for one in (*first.leases, *second.leases)] == [2, 1]
+            assert second.leases[0].state == lease_pb2.LEASE_STATE_RELEASED
+            assert second.leases[0].HasField("end_time")
+            assert second.leases[0].id == lease.id
+        told = await stub.ListCoverage(
+            coverage_pb2.ListCoverageRequest(
+                start_time=Timestamp(seconds=900 * 2_000_000), end_time=Timestamp(seconds=900 * 2_000_001)
+            )
+        )
+        assert [(one.camera_id, one.watched.seconds, one.frame_count) for one in told.coverage] == [
+            (camera.id, 60, 480)
+        ]

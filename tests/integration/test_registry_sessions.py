@@ -135,10 +135,12 @@ async def test_a_replica_that_stops_says_so_and_the_next_one_keeps_the_leases(
             await until(lambda: mac.closed)
             assert mac.away is not None
             assert mac.away.reason == GoAway.REASON_SHUTDOWN
-    async with brisk_registry(database, peers) as registry:
-        async with worker(registry, shop.token, boot_id=mac.boot_id, held=[(camera.id, 1)]) as mac:
-            await until(lambda: mac.watches(camera.id))
-            assert mac.leases[camera.id].epoch == 1
+    async with (
+        brisk_registry(database, peers) as registry,
+        worker(registry, shop.token, boot_id=mac.boot_id, held=[(camera.id, 1)]) as mac,
+    ):
+        await until(lambda: mac.watches(camera.id))
+        assert mac.leases[camera.id].epoch == 1
     assert epochs(database, camera.id) == [(1, shop.worker_id, False, None)]
 
 

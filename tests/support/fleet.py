@@ -72,7 +72,7 @@ def epochs(database: TestDatabase, camera_id: str) -> list[tuple[int, str, bool,
             " WHERE camera_id = %s ORDER BY epoch",
             (camera_id,),
         )
-        return [tuple(row) for row in rows]  # type: ignore[misc]
+        return [tuple(row) for row in rows]
 
 
 def worker_state(database: TestDatabase, worker_id: str) -> str:

@@ -58,6 +58,10 @@ class ScriptedWorker:
         """What it shall watch, by camera."""
         return {lease.camera_id: lease for lease in self.desired.leases} if self.desired else {}
 
+    def epoch(self, camera_id: str) -> int:
+        """Under which it shall watch a camera; 0 for not at all, or not yet."""
+        return self.leases[camera_id].epoch if camera_id in self.leases else 0
+
     def watches(self, camera_id: str) -> bool:
         """Whether its lease of a camera was renewed."""
         lease = self.leases.get(camera_id)
