@@ -17,35 +17,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import Enum
 from typing import Final, TypeAlias
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
+from mesh.roles import ADMINS, MANAGERS, READERS, WORKERS, Role
 
-class Role(StrEnum):
-    """What a person, a key or a machine may do; the words of the token's `role` claim.
-
-    Equal to footfall.registry.v1.Role without its prefix; a test compares them.
-    """
-
-    SYSTEM_ADMIN = "SYSTEM_ADMIN"
-    TENANT_ADMIN = "TENANT_ADMIN"
-    SITE_MANAGER = "SITE_MANAGER"
-    VIEWER = "VIEWER"
-    PRIVACY_OFFICER = "PRIVACY_OFFICER"
-    WORKER = "WORKER"
+__all__ = [
+    "ADMINS",
+    "FRONT",
+    "GATEWAY",
+    "MANAGERS",
+    "OPERATOR",
+    "READERS",
+    "WORKERS",
+    "IncompletePolicyError",
+    "Policy",
+    "Role",
+    "Rule",
+    "TenantFrom",
+    "check_complete",
+    "full_method",
+    "rules",
+]
 
 
 # The peers that bring people and machines in: behind them a valid token is always required.
 GATEWAY: Final = "gateway"
 OPERATOR: Final = "operator"
 FRONT: Final = frozenset({GATEWAY, OPERATOR})
-
-ADMINS: Final = frozenset({Role.SYSTEM_ADMIN, Role.TENANT_ADMIN})
-MANAGERS: Final = ADMINS | {Role.SITE_MANAGER}
-READERS: Final = MANAGERS | {Role.VIEWER, Role.PRIVACY_OFFICER}
-WORKERS: Final = frozenset({Role.WORKER})
 
 
 class TenantFrom(Enum):

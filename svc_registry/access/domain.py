@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from mesh.access import ADMINS, Role
+from mesh.roles import ADMINS, Role
 from mesh.errors import InvalidField
 from mesh.ids import SYSTEM_TENANT_ID, TenantId
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mesh.access import Role
+from mesh.roles import Role
 from mesh.ids import SiteId, UserId
 
 
