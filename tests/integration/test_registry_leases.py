@@ -45,10 +45,9 @@ async def test_a_silent_workers_failover_camera_goes_to_another_after_the_ttl_un
                 await until(lambda: second.watches(camera.id))
                 assert second.leases[camera.id].epoch == 2
             await until(lambda: worker_state(database, shop.worker_id) == "LOST")
-        assert epochs(database, camera.id)[:2] == [
-            (1, shop.worker_id, True, "EXPIRED"),
-            (2, second_id, False, None),
-        ] or epochs(database, camera.id)[1][:2] == (2, second_id)
+        first_epoch, second_epoch = epochs(database, camera.id)[:2]
+        assert first_epoch == (1, shop.worker_id, True, "EXPIRED")
+        assert second_epoch[:2] == (2, second_id)
     with database.superuser() as connection:
         apart = connection.execute(
             "SELECT b.grant_time >= a.expire_time, a.end_time = a.expire_time FROM lease_epochs a"
@@ -98,7 +97,6 @@ async def test_two_replicas_never_grant_a_camera_twice(database: TestDatabase, p
         async with worker(one, shop.token) as first, worker(other, second_token) as second:
             await until(lambda: all(first.watches(one.id) or second.watches(one.id) for one in cameras))
             assert not set(first.leases) & set(second.leases)
-            assert sorted([len(first.leases), len(second.leases)]) in ([3, 3], [0, 6], [1, 5], [2, 4])
         assert all(epochs(database, camera.id)[0][0] == 1 for camera in cameras)
     with database.superuser() as connection:
         running = connection.execute(
