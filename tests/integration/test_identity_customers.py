@@ -10,14 +10,14 @@ from uuid import UUID, uuid4
 
 import grpc
 import pytest
-from footfall.identity.v1 import customer_pb2, customer_profile_pb2, erasure_pb2, match_pb2
+from footfall.identity.v1 import customer_pb2, customer_profile_pb2, erasure_pb2, match_pb2, staff_face_pb2, staff_pb2
 
 from mesh.access import Role
 from mesh.ids import TenantId
 from mesh.tls import Tls
 from tests.support.database import TestDatabase
 from tests.support.faces import person_vector, shot
-from tests.support.identity import IDS, NOON, SPACE, RunningIdentity, query, running_identity
+from tests.support.identity import IDS, NOON, SPACE, RunningIdentity, embedding, query, running_identity
 from tests.support.mesh import reason
 from tests.support.seed import SeededTenant, seed_site, seed_tenant
 from tests.support.waiting import until
@@ -215,6 +215,23 @@ async def test_a_site_manager_sees_whom_its_sites_have_seen(identity: RunningIde
     async with identity.customers(tenant) as stub:
         at_other = await stub.ListCustomers(customer_pb2.ListCustomersRequest(site_ids=[str(other.site_id)]))
         assert {customer.id for customer in at_other.customers} == {theirs, both}
+
+
+async def test_a_recognition_test_names_nobody_whom_a_site_manager_may_not_see(
+    identity: RunningIdentity, tenant: SeededTenant
+) -> None:
+    other = seed_site(identity.database, tenant)
+    mine, theirs = await visited(identity, tenant, 1, NOON), await visited(identity, other, 2, NOON)
+    async with identity.staff(tenant) as stub:
+        made = await stub.CreateStaff(
+            staff_pb2.CreateStaffRequest(staff=staff_pb2.Staff(display_name="Ann", site_ids=[str(tenant.site_id)]))
+        )
+        near = staff_face_pb2.TestRecognitionRequest(id=made.staff.id, embedding=embedding(shot(2, 0.9)))
+        everybody = await stub.TestRecognition(near)
+    async with identity.staff(tenant, Role.SITE_MANAGER, site_ids=[tenant.site_id]) as stub:
+        seen = await stub.TestRecognition(near)
+    assert {one.customer_id for one in everybody.candidates} == {mine, theirs}
+    assert {one.customer_id for one in seen.candidates} == {mine}
 
 
 async def test_another_tenants_customers_do_not_exist(identity: RunningIdentity, tenant: SeededTenant) -> None:

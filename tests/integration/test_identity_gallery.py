@@ -17,7 +17,9 @@ from footfall.identity.v1 import gallery_pb2, staff_face_pb2, staff_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from mesh.access import Role
+from mesh.clock import SystemClock
 from mesh.tls import Tls
+from svc_identity.staff.gallery import SILENCE_SECONDS
 from tests.support.database import TestDatabase
 from tests.support.faces import person_vector, shot
 from tests.support.identity import SPACE, RunningIdentity, embedding, running_identity
@@ -171,6 +173,30 @@ async def test_a_worker_that_comes_back_up_to_date_is_told_so_alone(
         async with watching(identity, tenant, revision=held.revision) as behind:
             await behind.checkpoint()
             assert (behind.resets, set(behind.gallery)) == (1, {ann, bob})
+
+
+class LeapingClock(SystemClock):
+    """The system's clock, but for seconds that a test has skipped."""
+
+    def __init__(self) -> None:
+        self.skipped = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.skipped
+
+
+async def test_a_silent_gallery_says_every_quarter_of_a_minute_that_it_is_there(
+    database: TestDatabase, peers: Callable[[str], Tls], tmp_path: Path
+) -> None:
+    tenant, clock = seed_tenant(database), LeapingClock()
+    async with (
+        running_identity(database, peers, tmp_path, clock=clock) as identity,
+        watching(identity, tenant) as worker,
+    ):
+        first = await worker.checkpoint()
+        clock.skipped += SILENCE_SECONDS
+        assert await worker.checkpoint() == first
+        assert worker.resets == 1
 
 
 async def test_an_unknown_space_has_no_gallery(identity: RunningIdentity, tenant: SeededTenant) -> None:
