@@ -12,6 +12,7 @@ from mesh.tls import Tls
 from stack.certificates import issue, make_ca
 from stack.postgres import Postgres
 from tests.support.database import TestDatabase, fresh_database, running_server
+from tests.support.stack import Mesh, running_mesh
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +34,10 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Tls]:
     """The key material of any peer of the mesh by its name, all of one authority."""
     authority = make_ca(tmp_path_factory.mktemp("certificates"))
     return cache(lambda peer: issue(authority, peer))
+
+
+@pytest.fixture(scope="session")
+def real_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """The whole mesh in processes of its own; each test makes its own tenants on it."""
+    with running_mesh(tmp_path_factory.mktemp("mesh")) as mesh:
+        yield mesh
