@@ -12,6 +12,7 @@ from mesh.settings import ServiceSettings
 from svc_registry.access.signing.domain import RotationPolicy
 from svc_registry.access.tokens.domain import TokenPolicy
 from svc_registry.access.tokens.limits import Limit
+from svc_registry.room import Room
 from svc_registry.sessions.domain import Timing
 
 
@@ -39,6 +40,10 @@ class RegistrySettings(ServiceSettings):
     )
     renewal_batch_seconds: float = Field(default=1, ge=0.01, le=5, description="between two batches of renewals")
     most_worker_sessions: int = Field(default=5000, ge=1, le=9000, description="workers connected to one replica")
+    most_sites: int = Field(default=2000, ge=1, description="open sites of a tenant")
+    most_cameras: int = Field(default=256, ge=1, description="cameras of a site")
+    most_users: int = Field(default=5000, ge=1, description="users of a tenant")
+    most_api_keys: int = Field(default=10_000, ge=1, description="good API keys of a tenant")
     password_iterations: int = Field(default=3, ge=1, le=10, description="argon2id's time cost")
     password_memory_kib: int = Field(default=65536, ge=8192, le=1048576, description="argon2id's memory cost")
 
@@ -75,6 +80,11 @@ class RegistrySettings(ServiceSettings):
             lead=timedelta(minutes=self.signing_key_lead_minutes),
             overlap=timedelta(minutes=self.token_minutes) + CLOCK_SKEW,
         )
+
+    @property
+    def room(self) -> Room:
+        """How many of a thing a tenant may have."""
+        return Room(self.most_sites, self.most_cameras, self.most_users, self.most_api_keys)
 
     @property
     def sign_in_limits(self) -> dict[str, Limit]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from mesh.roles import ADMINS, Role
 from mesh.errors import InvalidField
 from mesh.ids import SYSTEM_TENANT_ID, TenantId
+from mesh.roles import ADMINS, Role
 
 
 def administrator_of(tenant_id: TenantId) -> Role:

@@ -635,6 +635,23 @@ async def test_whoever_assigns_cameras_hears_of_a_change_at_once(shop: Shop, dat
         listening.cancel()
 
 
+async def test_a_tenant_has_room_for_so_many_and_no_more(database: TestDatabase, peers: Peers) -> None:
+    settings = {"most_sites": 2, "most_cameras": 1, "most_users": 2, "most_api_keys": 1}
+    async with running_registry(database, peers, settings=settings) as registry:
+        shop = await registry.tenant()
+        one, two = await shop.site(), await shop.site()
+        assert await refusal(shop.site()) == "LIMIT_REACHED"
+        camera = await shop.camera(one.id)
+        assert await refusal(shop.camera(one.id)) == "LIMIT_REACHED"
+        await shop.camera(two.id)
+        await Cameras(registry.channel(shop.token)).DeleteCamera(camera_pb2.DeleteCameraRequest(id=camera.id))
+        await shop.camera(one.id)
+        await shop.worker_key(one.id)
+        assert await refusal(shop.worker_key(one.id)) == "LIMIT_REACHED"
+        await shop.user(role_pb2.ROLE_VIEWER)
+        assert await refusal(shop.user(role_pb2.ROLE_VIEWER)) == "LIMIT_REACHED"
+
+
 async def test_testing_a_source_is_not_built_yet(cameras: Cameras) -> None:
     call = cameras.TestSource(source_pb2.TestSourceRequest(camera_id=str(uuid4())))
     assert await refusal(call) == "NOT_BUILT_YET"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from mesh.roles import Role
 from mesh.ids import ApiKeyId, CameraId, SiteId, WorkerId
+from mesh.roles import Role
 
 
 @dataclass(frozen=True, slots=True)

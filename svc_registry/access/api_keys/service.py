@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from mesh.access import Role
@@ -12,6 +12,7 @@ from mesh.clock import Clock
 from mesh.database import Tx, notify
 from mesh.errors import InvalidField, NotFound
 from mesh.ids import ApiKeyId, Ids, WorkerId
+from schema.registry import api_keys
 from svc_registry.access.api_keys import store
 from svc_registry.access.api_keys.domain import ApiKey, ApiKeyDraft, enrols_worker
 from svc_registry.access.domain import check_role, check_sites
@@ -19,6 +20,7 @@ from svc_registry.access.store import check_cameras_exist, check_sites_exist
 from svc_registry.access.tokens.domain import SECRET_BYTES, api_key_text, digest
 from svc_registry.access.tokens.service import Sessions
 from svc_registry.hints import DESIRED
+from svc_registry.room import Room, check_room
 
 _KIND: Final = "api_key"
 
@@ -29,12 +31,14 @@ class ApiKeys:
     Attributes:
         sessions: ends those of a revoked key.
         audit, clock, ids: given.
+        room: for how many.
     """
 
     sessions: Sessions
     audit: Audit
     clock: Clock
     ids: Ids
+    room: Room = field(default_factory=Room)
 
     async def create(self, tx: Tx, caller: Caller, draft: ApiKeyDraft) -> tuple[ApiKey, str]:
         """Makes a key, and enrols its worker when it is an edge agent's.
@@ -45,6 +49,7 @@ class ApiKeys:
         Raises:
             InvalidField: a role or sites that do not belong together, or an end that is past.
             NotFound: a site or a camera that is not there.
+            FailedPrecondition: LIMIT_REACHED.
         """
         tenant_id = caller.acting_tenant or caller.tenant
         check_role(_KIND, draft.role, tenant_id)
@@ -55,6 +60,7 @@ class ApiKeys:
             raise InvalidField(f"{_KIND}.expire_time", "must lie in the future")
         await check_sites_exist(tx, draft.site_ids)
         await check_cameras_exist(tx, draft.camera_ids, draft.site_ids)
+        await check_room(tx, api_keys, self.room.api_keys_per_tenant, api_keys.c.revoke_time.is_(None))
         worker_id = None
         if enrols_worker(draft):
             worker_id = WorkerId(self.ids.uuid7())

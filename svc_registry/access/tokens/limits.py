@@ -6,6 +6,7 @@ let through several times as many guesses, which is still nothing against a pass
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,6 +32,15 @@ class Limit:
 class _Bucket:
     tokens: float
     as_of: float
+
+
+def network(address: str) -> str:
+    """Whom an address stands for: itself, or its /64 in IPv6, of which every household has 2^64 addresses."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address  # a socket's path, say: it is a name like any other
+    return address if parsed.version == 4 else str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
 class SignInLimits:

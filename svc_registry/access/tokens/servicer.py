@@ -14,6 +14,7 @@ from mesh.ids import SYSTEM_TENANT_ID
 from mesh.interceptors.base import Context
 from svc_registry.access.signing.service import SigningKeys
 from svc_registry.access.tokens.domain import SubjectKind
+from svc_registry.access.tokens.limits import network
 from svc_registry.access.tokens.service import Issued, Tokens
 from svc_registry.wire import role_to_proto
 
@@ -61,9 +62,9 @@ def client_address(caller: Caller, context: Context) -> str:
     if caller.peer == GATEWAY:
         for key, value in context.invocation_metadata() or ():
             if key == "x-forwarded-for" and isinstance(value, str):
-                return value.rsplit(",", 1)[-1].strip()
+                return network(value.rsplit(",", 1)[-1].strip())
     # "ipv4:127.0.0.1:5000", "ipv6:%5B::1%5D:5000": without the port, which is new with every connection.
-    return unquote(context.peer()).rsplit(":", 1)[0]
+    return network(unquote(context.peer()).partition(":")[2].rpartition(":")[0].strip("[]"))
 
 
 def _to_proto(issued: Issued) -> auth_pb2.IssueTokenResponse:

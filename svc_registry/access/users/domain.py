@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mesh.roles import Role
 from mesh.ids import SiteId, UserId
+from mesh.roles import Role
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from mesh.auth import USER, Caller
 from mesh.database import Tx, lock
 from mesh.errors import AlreadyExists, FailedPrecondition, InvalidField, NotFound, PermissionDenied, Unauthenticated
 from mesh.ids import SYSTEM_TENANT_ID, Ids, TenantId, UserId
+from schema.registry import users
 from svc_registry.access.domain import administrator_of, check_role, check_sites
 from svc_registry.access.passwords import Passwords
 from svc_registry.access.store import check_sites_exist
@@ -21,6 +22,7 @@ from svc_registry.access.tokens.limits import SignInLimits
 from svc_registry.access.tokens.service import Sessions
 from svc_registry.access.users import store
 from svc_registry.access.users.domain import User, UserChange, UserDraft, administers, changed, changes_rights
+from svc_registry.room import Room, check_room
 
 _KIND: Final = "user"
 
@@ -33,6 +35,7 @@ class Users:
         sessions: ends those of whose rights have changed.
         limits: on guesses at a user's own password.
         audit, ids: given.
+        room: for how many.
     """
 
     passwords: Passwords
@@ -40,6 +43,7 @@ class Users:
     limits: SignInLimits
     audit: Audit
     ids: Ids
+    room: Room = field(default_factory=Room)
 
     async def get(self, tx: Tx, user_id: UserId, *, locked: bool = False) -> User:
         """One user.
@@ -59,11 +63,13 @@ class Users:
             InvalidField: a role or sites that do not belong together.
             NotFound: a site that is not the tenant's.
             AlreadyExists: somebody in the installation has the address.
+            FailedPrecondition: LIMIT_REACHED.
         """
         tenant_id = _tenant(caller)
         check_role(_KIND, draft.role, tenant_id)
         check_sites(_KIND, draft.role, frozenset(draft.site_ids))
         await check_sites_exist(tx, draft.site_ids)
+        await check_room(tx, users, self.room.users_per_tenant)
         user_id = UserId(self.ids.uuid7())
         await _claim_address(tx, user_id, draft.email)
         await store.insert_user(tx, tenant_id, user_id, draft)

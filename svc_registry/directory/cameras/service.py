@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mesh.audit import Audit
@@ -12,6 +12,7 @@ from mesh.database import Tx, notify
 from mesh.errors import InvalidField, NotFound
 from mesh.ids import CameraId, Ids
 from mesh.keyring import KeyRing
+from schema.registry import cameras
 from svc_registry.directory.cameras import store
 from svc_registry.directory.cameras.credentials import seal
 from svc_registry.directory.cameras.domain import (
@@ -23,6 +24,7 @@ from svc_registry.directory.cameras.domain import (
     scheme,
 )
 from svc_registry.hints import DESIRED
+from svc_registry.room import Room, check_room
 
 _KIND: Final = "camera"
 
@@ -33,11 +35,13 @@ class Cameras:
     Attributes:
         ring: seals credentials.
         audit, ids: given.
+        room: for how many.
     """
 
     ring: KeyRing
     audit: Audit
     ids: Ids
+    room: Room = field(default_factory=Room)
 
     async def get(self, tx: Tx, camera_id: CameraId) -> Camera:
         """One camera, taken away or not.
@@ -56,11 +60,14 @@ class Cameras:
         Raises:
             PermissionDenied: SITE_NOT_ALLOWED.
             NotFound: there is no such open site.
+            FailedPrecondition: LIMIT_REACHED.
             InvalidField: a source or a mask that cannot be.
         """
         caller.check_site(draft.site_id)
         if not await store.site_is_open(tx, draft.site_id):
             raise NotFound("site", draft.site_id)
+        there = (cameras.c.site_id == draft.site_id, cameras.c.delete_time.is_(None))
+        await check_room(tx, cameras, self.room.cameras_per_site, *there)
         camera_id = CameraId(self.ids.uuid7())
         made = self._with_source(replace(draft, id=camera_id), source)
         _check(made)

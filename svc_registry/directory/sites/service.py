@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -15,6 +15,7 @@ from mesh.clock import Clock
 from mesh.database import Tx, notify
 from mesh.errors import FailedPrecondition, InvalidField, NotFound, PermissionDenied
 from mesh.ids import Ids, SiteId
+from schema.registry import sites
 from svc_registry.directory.sites import store
 from svc_registry.directory.sites.domain import (
     MOST_UPCOMING,
@@ -26,6 +27,7 @@ from svc_registry.directory.sites.domain import (
     opening_problem,
 )
 from svc_registry.hints import DESIRED
+from svc_registry.room import Room, check_room
 
 _KIND: Final = "site"
 
@@ -35,11 +37,13 @@ class Sites:
     """
     Attributes:
         audit, clock, ids: given.
+        room: for how many.
     """
 
     audit: Audit
     clock: Clock
     ids: Ids
+    room: Room = field(default_factory=Room)
 
     async def get(self, tx: Tx, site_id: SiteId) -> Site:
         """One site, closed or not.
@@ -58,11 +62,13 @@ class Sites:
         Raises:
             InvalidField: a time zone or opening hours that cannot be.
             PermissionDenied: SITE_NOT_ALLOWED, the caller is held to its own sites.
+            FailedPrecondition: LIMIT_REACHED.
         """
         if caller.site_ids is not None:
             raise PermissionDenied("you are held to your own sites", reason=problem_pb2.ERROR_REASON_SITE_NOT_ALLOWED)
         _check_zone(draft.time_zone)
         _check_rules(draft.rules)
+        await check_room(tx, sites, self.room.sites_per_tenant, sites.c.delete_time.is_(None))
         now = self.clock.now()
         site_id = SiteId(self.ids.uuid7(now))
         made = replace(draft, id=site_id, create_time=now, rules=first_version(draft.rules))
@@ -164,8 +170,8 @@ def _check_zone(name: str) -> None:
 
 
 def _check_rules(rules: SiteRules) -> None:
-    for field, span in (("visit_gap", rules.visit_gap), ("minimum_dwell", rules.minimum_dwell)):
+    for name, span in (("visit_gap", rules.visit_gap), ("minimum_dwell", rules.minimum_dwell)):
         if span.microseconds:
-            raise InvalidField(f"site.rules.{field}", "must be whole seconds")
+            raise InvalidField(f"site.rules.{name}", "must be whole seconds")
     if rules.opening_hours is not None and (problem := opening_problem(rules.opening_hours)) is not None:
         raise InvalidField("site.rules.opening_hours.spans", problem)

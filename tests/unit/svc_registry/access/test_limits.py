@@ -9,7 +9,7 @@ from footfall.type.v1 import problem_pb2
 
 from mesh.clock import FakeClock
 from mesh.errors import ResourceExhausted
-from svc_registry.access.tokens.limits import Limit, SignInLimits
+from svc_registry.access.tokens.limits import Limit, SignInLimits, network
 
 ANNE = [("address", "10.0.0.1"), ("user", "anne@acme.test")]
 BERT = [("address", "10.0.0.1"), ("user", "bert@acme.test")]
@@ -78,3 +78,17 @@ def test_many_attempts_at_once_are_held_to_the_limit(limits: SignInLimits) -> No
         limits.attempt(ANNE)
     limits.succeeded(ANNE)
     limits.attempt(ANNE)
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3::9", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("unix:/tmp/socket", "unix:/tmp/socket"),
+        ("", ""),
+    ],
+)
+def test_an_ipv6_address_stands_for_its_whole_network(address: str, name: str) -> None:
+    assert network(address) == name
