@@ -21,7 +21,7 @@ from mesh.server import Check, Mount, Service
 from mesh.tasks import Background
 from schema.registry import token_revocations
 from schema.reports import audit_entries
-from svc_registry import policy
+from svc_registry import policy, reflection
 from svc_registry.access.api_keys.service import ApiKeys
 from svc_registry.access.passwords import Argon2Passwords, Passwords
 from svc_registry.access.servicer import AuthServicer
@@ -122,6 +122,7 @@ def _service(ground: _Ground, passwords: Passwords) -> Service:
         background=[background for part in parts for background in part.background],
         on_drain=[hook for part in parts for hook in part.on_drain],
         on_cross_tenant=note_cross_tenant,
+        reflected=reflection.OTHERS,
     )
 
 
