@@ -113,6 +113,11 @@ SELECT DISTINCT {key} AS key
 _ANY_LIT: Final = "'any'"
 
 
+def unknown(dimension: Dimension) -> list[Bin]:
+    """The bins of a scope without a site."""
+    return [Bin(key, None, None) for key in KEYS.get(dimension, ())]
+
+
 async def bins(
     tx: Tx, tenant_id: TenantId, dimension: Dimension, places: Sequence[Place], days: Sequence[Bucket]
 ) -> list[Bin]:

@@ -338,7 +338,6 @@ class Coverage:
         """Usable ÷ seen tracks; None when nothing was seen."""
         return None if self.seen_tracks == 0 else min(1.0, self.usable_tracks / self.seen_tracks)
 
-
     def __add__(self, other: Coverage) -> Coverage:
         """Two buckets as one: what the worst camera of each watched, together."""
         return Coverage(

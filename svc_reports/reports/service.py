@@ -3,8 +3,7 @@ them."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
@@ -22,9 +21,10 @@ from svc_reports.reports.domain import (
     Span,
     Watched,
     buckets,
+    complete_to,
     coverage,
+    is_lit,
     open_spans,
-    over_all_buckets,
     seconds_of,
     tells_people_apart,
 )
@@ -33,13 +33,14 @@ from svc_reports.reports.store import Count
 
 @dataclass(frozen=True)
 class BucketCount:
-    """A bucket with what was counted in it. ``count`` is None when nothing was watched and nothing was seen."""
+    """A bucket with what was counted in it. ``count`` is None when nothing was watched and nothing was seen, or
+    nothing was open."""
 
     bucket: Bucket
     count: Count | None
     coverage: Coverage
     closed: bool
-    #: Tracks at anonymous sites; None when the scope has no such site.
+    #: Tracks at anonymous sites; None when the scope has no such site, or as ``count``.
     passages: int | None
 
 
@@ -80,7 +81,7 @@ class Reports:
             spans = buckets(grain, start, end, scope.places, scope.week_start)
             if not spans:
                 return Series((), None, (), scope.now)
-            return await scope.series(grain, spans)
+            return await scope.series(spans)
 
     async def distribution(
         self,
@@ -95,8 +96,8 @@ class Reports:
             scope = await _Scope.open(tx, caller, site_ids)
             days = buckets(Grain.DAY, start, end, scope.places)
             if not days:
-                return Distribution((), None, scope.now)
-            series = await scope.series(Grain.DAY, days)
+                return Distribution(distribution.unknown(dimension), None, scope.now)
+            series = await scope.series(days)
             measured = [place for place in scope.places if tells_people_apart(place, days)]
             bins = await distribution.bins(tx, caller.tenant, dimension, measured, days)
             return Distribution(bins, series.total, scope.now)
@@ -123,79 +124,75 @@ class _Scope:
         await store.lift_site_policy(tx)
         return cls(tx, caller, places, week_start, await store.snapshot_time(tx))
 
-    async def series(self, grain: Grain, spans: Sequence[Bucket]) -> Series:
+    async def series(self, spans: Sequence[Bucket]) -> Series:
         measured = [place for place in self.places if tells_people_apart(place, spans)]
-        found, total = await store.counts(
-            self._tx, self._tenant_id, grain, buckets=spans, places=measured, week_start=self.week_start
-        )
-        trust = await self._trust(spans)
+        found, total = await store.counts(self._tx, self._tenant_id, spans, measured)
         passed = await self._passages(spans)
-        counted = [
-            self._count(bucket, found.get(bucket.key, Count()), one, None if passed is None else passed[number])
-            for number, (bucket, one) in enumerate(zip(spans, trust.buckets, strict=True))
-        ]
-        hull = Bucket(spans[0].key, Span(spans[0].span.start, spans[-1].span.end), {}, None)
-        whole = self._count(hull, total, trust.whole, None if passed is None else sum(passed.values()))
-        unmeasured = [place.id for place in self.places if place not in measured]
-        return Series(counted, whole, unmeasured, self.now)
-
-    def _count(self, bucket: Bucket, count: Count, trust: _Trusted, passages: int | None) -> BucketCount:
-        dark = count.visits == 0 and not trust.coverage.lit
-        return BucketCount(bucket, None if dark else count, trust.coverage, trust.closed, passages)
-
-    async def _passages(self, spans: Sequence[Bucket]) -> Counter[int] | None:
-        anonymous = [place for place in self.places if place.privacy_mode == "ANONYMOUS"]
-        if not anonymous:
-            return None
-        where = [(number, place.id, span.local[place.id]) for number, span in enumerate(spans) for place in anonymous]
-        return Counter(await store.passages(self._tx, self._tenant_id, where))
-
-    async def _trust(self, spans: Sequence[Bucket]) -> _Trust:
-        cameras = await store.site_cameras(self._tx, self.places)
-        entrances = Counter(camera.site_id for camera in cameras if camera.entrance)
         opened = [
             (number, place.id, span)
             for number, bucket in enumerate(spans)
             for place in self.places
             for span in open_spans(place, bucket.local[place.id])
         ]
-        watched = await store.watched(
-            self._tx, self._tenant_id, opened, {camera.id for camera in cameras if camera.entrance}
-        )
-        reported = [camera.complete_to_time for camera in cameras if camera.complete_to_time is not None]
-        complete = min(reported) if reported else None
-        expected: list[dict[SiteId, float]] = [{} for _ in spans]
+        watched = await store.watched(self._tx, self._tenant_id, opened)
+        covered = await self._coverage(spans, opened, watched)
         open_in = {number for number, _, _ in opened}
+        measured_ids = {place.id for place in measured}
+        counted = [
+            BucketCount(
+                bucket,
+                _known(number in open_in, found.get(number, Count()), watched.get(number, ()), measured_ids),
+                covered[number],
+                closed=number not in open_in,
+                passages=_passages_known(
+                    number in open_in, passed.get(number, 0), watched.get(number, ()), self._anonymous()
+                ),
+            )
+            for number, bucket in enumerate(spans)
+        ]
+        everything = list(chain.from_iterable(watched.values()))
+        whole = BucketCount(
+            Bucket(spans[0].key, Span(spans[0].span.start, spans[-1].span.end), {}, None),
+            _known(bool(open_in), total, everything, measured_ids),
+            sum(covered[1:], start=covered[0]),
+            closed=not open_in,
+            passages=_passages_known(bool(open_in), sum(passed.values()), everything, self._anonymous()),
+        )
+        return Series(counted, whole, [place.id for place in self.places if place.id not in measured_ids], self.now)
+
+    def _anonymous(self) -> set[SiteId]:
+        return {place.id for place in self.places if place.privacy_mode == "ANONYMOUS"}
+
+    async def _passages(self, spans: Sequence[Bucket]) -> Mapping[int, int]:
+        anonymous = self._anonymous()
+        where = [(number, id_, span.local[id_]) for number, span in enumerate(spans) for id_ in anonymous]
+        return await store.passages(self._tx, self._tenant_id, where)
+
+    async def _coverage(
+        self,
+        spans: Sequence[Bucket],
+        opened: Sequence[tuple[int, SiteId, Span]],
+        watched: Mapping[int, Sequence[Watched]],
+    ) -> list[Coverage]:
+        """The coverage of each bucket; opening time that is still to come is not expected yet."""
+        cameras = await store.site_cameras(self._tx, self.places)
+        complete = complete_to(cameras)
+        expected: list[dict[SiteId, float]] = [{} for _ in spans]
         for number, site_id, span in opened:
             held = expected[number].get(site_id, 0.0)
             expected[number][site_id] = held + seconds_of([span], self.now)
-        each = [
-            _Trusted(self._covered(expected[n], entrances, watched.get(n, ()), complete), n not in open_in)
-            for n in range(len(spans))
+        return [
+            replace(coverage(bucket, expected[n], cameras, watched.get(n, ())), complete_to_time=complete)
+            for n, bucket in enumerate(spans)
         ]
-        together: dict[SiteId, float] = {}
-        for site_id, seconds in chain.from_iterable(by_site.items() for by_site in expected):
-            together[site_id] = together.get(site_id, 0.0) + seconds
-        whole = self._covered(together, entrances, over_all_buckets(watched.values()), complete)
-        return _Trust(each, _Trusted(whole, not open_in))
-
-    @staticmethod
-    def _covered(
-        expected: Mapping[SiteId, float],
-        entrances: Mapping[SiteId, int],
-        watched: Sequence[Watched],
-        complete: datetime | None,
-    ) -> Coverage:
-        return replace(coverage(expected, entrances, watched), complete_to_time=complete)
 
 
-@dataclass(frozen=True)
-class _Trusted:
-    coverage: Coverage
-    closed: bool
+def _known(is_open: bool, count: Count, watched: Sequence[Watched], measured: Collection[SiteId]) -> Count | None:
+    """A count, or None where it is unknown: closed, or nobody seen and no measured site watched."""
+    return count if is_open and (count.visits or is_lit(watched, measured)) else None
 
 
-@dataclass(frozen=True)
-class _Trust:
-    buckets: Sequence[_Trusted]
-    whole: _Trusted
+def _passages_known(
+    is_open: bool, passages: int, watched: Sequence[Watched], anonymous: Collection[SiteId]
+) -> int | None:
+    return passages if is_open and (passages or is_lit(watched, anonymous)) else None

@@ -44,7 +44,7 @@ firsts AS (
     ) f
 )
 SELECT s.bucket, count(*) AS visits, count(DISTINCT s.customer_id) AS people,
-       count(DISTINCT s.customer_id) FILTER (WHERE f.bucket = s.bucket) AS new_in_bucket,
+       count(DISTINCT s.customer_id) FILTER (WHERE f.within AND f.bucket = s.bucket) AS new_in_bucket,
        count(DISTINCT s.customer_id) FILTER (WHERE f.within) AS new_in_range,
        count(s.dwell_seconds) AS known_dwells,
        percentile_cont(0.5) WITHIN GROUP (ORDER BY s.dwell_seconds) AS median_dwell
@@ -79,7 +79,7 @@ _WATCHED: Final = text(
     """
 )
 
-# A best shot lies within its track, so captures around the range lead to its tracks, by index and within few partitions.
+# A best shot lies within its track: captures around the range lead to its tracks, by the index of cameras.
 _PASSAGES: Final = text(
     """
     SELECT b.bucket, count(*) AS passages
@@ -176,7 +176,8 @@ async def counts(
     found: dict[int, Count] = {}
     total = Count()
     for row in await tx.execute(statement, parameters | {"first": starts[0], "last": last}):
-        count = Count(row.visits, row.people, row.new_people, row.known_dwells, row.median_dwell)
+        new = row.new_in_range if row.bucket is None else row.new_in_bucket
+        count = Count(row.visits, row.people, new, row.known_dwells, row.median_dwell)
         if row.bucket is None:
             total = count
         else:
@@ -212,17 +213,13 @@ async def site_cameras(tx: Tx, places: Sequence[Place]) -> list[Camera]:
     ]
 
 
-async def watched(
-    tx: Tx, tenant_id: TenantId, opened: Sequence[tuple[int, SiteId, Span]]
-) -> dict[int, list[Watched]]:
+async def watched(tx: Tx, tenant_id: TenantId, opened: Sequence[tuple[int, SiteId, Span]]) -> dict[int, list[Watched]]:
     """What each camera watched of the open spans, by bucket number."""
     found: dict[int, list[Watched]] = {}
     if not opened:
         return found
     for row in await tx.execute(_WATCHED, _spans(tenant_id, opened)):
-        one = Watched(
-            CameraId(row.camera_id), SiteId(row.site_id), float(row.seconds), int(row.seen), int(row.usable)
-        )
+        one = Watched(CameraId(row.camera_id), SiteId(row.site_id), float(row.seconds), int(row.seen), int(row.usable))
         found.setdefault(row.bucket, []).append(one)
     return found
 

@@ -21,7 +21,7 @@ from mesh.ids import CameraId, CustomerId, VisitId
 from mesh.paging import PageTokens, page_size
 from svc_reports.reports.store import lift_site_policy, places, snapshot_time
 from svc_reports.visits import store
-from svc_reports.visits.domain import COUNTING, Visit, VisitState
+from svc_reports.visits.domain import COUNTING, Correction, Visit, VisitState
 from svc_reports.wire import moment, site_ids, timestamp
 
 # How face_events words a verdict, and the contract a match.
@@ -63,19 +63,20 @@ class VisitServicer(visit_pb2_grpc.VisitServiceServicer):
         position = self._pages.decode(request, caller.tenant)
         after = None if position is None else (datetime.fromisoformat(position[0]), UUID(position[1]))
         async with self._database.as_caller(caller, read_only=True, isolation="REPEATABLE READ") as tx:
-            seen = {place.id for place in await places(tx, ())}
+            seen = await store.sees(tx, caller.tenant, visit_id)
             await lift_site_policy(tx)
-            visit = await store.visit(tx, caller.tenant, visit_id)
-            if visit is None or visit.site_id not in seen:
+            visit = await store.visit(tx, caller.tenant, visit_id) if seen else None
+            if visit is None:
                 raise NotFound("visit", visit_id)
             found = await store.sightings(tx, caller.tenant, visit_id, after, size + 1)
             named = {UUID(one["person_id"]) for sighting in found for one in sighting.candidates}
-            living = await store.living_customers(tx, list(named))
+            present = await store.present(tx, caller.tenant, named)
+            corrections = await store.corrections(tx, caller.tenant, found[:size])
             merged = await store.superseded(tx, caller.tenant, visit_id)
             now = await snapshot_time(tx)
         response = visit_pb2.ExplainVisitResponse(
             visit=_record(visit, now, caller),
-            sightings=[_sighting(sighting, living) for sighting in found[:size]],
+            sightings=[_sighting(sighting, present, corrections.get(sighting.id, ())) for sighting in found[:size]],
             superseded_visit_ids=[str(id_) for id_ in merged],
         )
         response.visit_gap.FromTimedelta(visit.gap)
@@ -134,7 +135,7 @@ def _record(visit: Visit, now: datetime, caller: Caller) -> record_pb2.VisitReco
     return record
 
 
-def _sighting(sighting: store.Sighting, living: set[UUID]) -> visit_pb2.Sighting:
+def _sighting(sighting: store.Sighting, present: set[UUID], corrections: Sequence[Correction]) -> visit_pb2.Sighting:
     return visit_pb2.Sighting(
         id=str(sighting.id),
         camera_id=str(sighting.camera_id),
@@ -145,17 +146,18 @@ def _sighting(sighting: store.Sighting, living: set[UUID]) -> visit_pb2.Sighting
         image_id=str(sighting.image_id) if sighting.image_id else None,
         match=_MATCHES.get(sighting.verdict, event_pb2.MATCH_UNSPECIFIED),
         reason=match_pb2.MatchDecision.Reason.Value(f"REASON_{sighting.reason or 'UNSPECIFIED'}"),
-        customer_id=str(sighting.customer_id),
+        customer_id=str(sighting.customer_id) if sighting.customer_id else "",
         embedding_id=str(sighting.embedding_id) if sighting.embedding_id else "",
         space=sighting.space,
         similarity=sighting.similarity,
         threshold=sighting.threshold,
-        candidates=_candidates(sighting.candidates, living),
+        candidates=_candidates(sighting.candidates, present),
+        corrections=[_correction(one) for one in corrections],
         clock_uncertainty_ms=sighting.clock_uncertainty_ms,
     )
 
 
-def _candidates(documents: Sequence[dict[str, Any]], living: set[UUID]) -> list[match_pb2.Candidate]:
+def _candidates(documents: Sequence[dict[str, Any]], present: set[UUID]) -> list[match_pb2.Candidate]:
     """Who was considered; people erased since are left out."""
     return [
         match_pb2.Candidate(
@@ -164,5 +166,15 @@ def _candidates(documents: Sequence[dict[str, Any]], living: set[UUID]) -> list[
             **{"staff_id" if one["kind"] == "STAFF" else "customer_id": one["person_id"]},
         )
         for one in documents
-        if one["kind"] == "STAFF" or UUID(one["person_id"]) in living
+        if UUID(one["person_id"]) in present
     ]
+
+
+def _correction(one: Correction) -> visit_pb2.Correction:
+    return visit_pb2.Correction(
+        create_time=timestamp(one.create_time),
+        kind=visit_pb2.Correction.Kind.Value(f"KIND_{one.kind}"),
+        from_customer_id=str(one.from_customer_id),
+        to_customer_id=str(one.to_customer_id),
+        user_id=str(one.subject_id) if one.subject_id else None,
+    )

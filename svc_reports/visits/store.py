@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -13,7 +13,7 @@ from sqlalchemy import text
 from mesh.database import Tx
 from mesh.ids import CameraId, CustomerId, ImageId, SiteId, TenantId, VisitId
 from schema.visit_record import VISIT_RECORD
-from svc_reports.visits.domain import COUNTING, Visit, VisitState
+from svc_reports.visits.domain import COUNTING, Correction, Merge, Move, Visit, VisitState, history
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,13 @@ _STATES: Final = {
 }
 
 
+# What staff entered of a customer counts more than what cameras saw.
+_KNOWN: Final = """
+SELECT v.*, coalesce(c.gender, v.gender) AS known_gender
+  FROM ({}) AS v LEFT JOIN customers c ON c.tenant_id = v.tenant_id AND c.id = v.customer_id
+"""
+
+
 async def list_visits(
     tx: Tx, tenant_id: TenantId, wanted: Filter, after: tuple[datetime, VisitId] | None, limit: int
 ) -> list[Visit]:
@@ -79,20 +86,26 @@ async def list_visits(
     if after is not None:
         conditions.append(f"(v.start_time, v.id) {beyond} (:after_time, :after_id)")
         parameters |= {"after_time": after[0], "after_id": after[1]}
-    statement = (
-        f"{VISIT_RECORD} WHERE {' AND '.join(conditions)}"
-        f" ORDER BY v.start_time {direction}, v.id {direction} LIMIT :limit"
-    )
-    return [_visit(row) for row in await tx.execute(text(statement), parameters)]
+    order = f"ORDER BY v.start_time {direction}, v.id {direction}"
+    statement = f"{VISIT_RECORD} WHERE {' AND '.join(conditions)} {order} LIMIT :limit"
+    return [_visit(row) for row in await tx.execute(text(f"{_KNOWN.format(statement)} {order}"), parameters)]
 
 
 async def visit(tx: Tx, tenant_id: TenantId, visit_id: VisitId) -> Visit | None:
     """One visit."""
-    rows = await tx.execute(
-        text(f"{VISIT_RECORD} WHERE v.tenant_id = :tenant AND v.id = :id"), {"tenant": tenant_id, "id": visit_id}
-    )
+    statement = _KNOWN.format(f"{VISIT_RECORD} WHERE v.tenant_id = :tenant AND v.id = :id")
+    rows = await tx.execute(text(statement), {"tenant": tenant_id, "id": visit_id})
     row = rows.one_or_none()
     return None if row is None else _visit(row)
+
+
+async def sees(tx: Tx, tenant_id: TenantId, visit_id: VisitId) -> bool:
+    """Whether the transaction sees the visit: asked before the policy of sites is lifted."""
+    found = await tx.scalar(
+        text("SELECT EXISTS (SELECT FROM visits WHERE tenant_id = :tenant AND id = :id)"),
+        {"tenant": tenant_id, "id": visit_id},
+    )
+    return bool(found)
 
 
 def _visit(row: Any) -> Visit:
@@ -113,7 +126,7 @@ def _visit(row: Any) -> Visit:
         image_id=ImageId(row.image_id) if row.image_id else None,
         similarity=row.similarity,
         quality=row.quality or 0.0,
-        gender=row.gender,
+        gender=row.known_gender,
         gap=timedelta(seconds=row.gap_seconds),
         create_time=row.create_time,
         update_time=row.update_time,
@@ -133,20 +146,21 @@ class Sighting:
     image_id: ImageId | None
     verdict: str
     reason: str | None
-    customer_id: UUID
+    customer_id: UUID | None
     embedding_id: UUID | None
     space: str
     similarity: float | None
     threshold: float
     candidates: Sequence[dict[str, Any]]
     clock_uncertainty_ms: int
+    receive_time: datetime
 
 
 _SIGHTINGS: Final = text(
     """
     SELECT e.id, e.camera_id, e.capture_time, e.track_start_time, e.track_end_time, e.quality, i.id AS image_id,
            e.verdict, d.reason, e.matched_customer_id, e.embedding_id, e.space, e.similarity, e.threshold,
-           coalesce(d.candidates, '[]') AS candidates, e.clock_uncertainty_ms
+           coalesce(d.candidates, '[]') AS candidates, e.clock_uncertainty_ms, e.receive_time
       FROM face_events e
       LEFT JOIN match_decisions d ON d.tenant_id = e.tenant_id AND d.event_id = e.id
       LEFT JOIN face_images i ON i.tenant_id = e.tenant_id AND i.event_id = e.id AND i.state = 'STORED'
@@ -189,17 +203,66 @@ async def sightings(
             threshold=row.threshold or 0.0,
             candidates=row.candidates,
             clock_uncertainty_ms=row.clock_uncertainty_ms,
+            receive_time=row.receive_time,
         )
         for row in rows
     ]
 
 
-_FORGOTTEN: Final = text("SELECT id FROM customers WHERE id = ANY (CAST(:ids AS uuid[])) AND state <> 'FORGOTTEN'")
+_PRESENT: Final = text(
+    """
+    SELECT id FROM customers WHERE tenant_id = :tenant AND id = ANY (CAST(:ids AS uuid[])) AND state <> 'FORGOTTEN'
+    UNION ALL
+    SELECT id FROM staff WHERE tenant_id = :tenant AND id = ANY (CAST(:ids AS uuid[])) AND delete_time IS NULL
+    """
+)
 
 
-async def living_customers(tx: Tx, customer_ids: Sequence[UUID]) -> set[UUID]:
-    """Those of the customers that were not erased since."""
-    return set(await tx.scalars(_FORGOTTEN, {"ids": list(customer_ids)}))
+async def present(tx: Tx, tenant_id: TenantId, people: Collection[UUID]) -> set[UUID]:
+    """Those of the customers and staff that were not erased since."""
+    return set(await tx.scalars(_PRESENT, {"tenant": tenant_id, "ids": list(people)}))
+
+
+_MOVES: Final = text(
+    """
+    SELECT event_id, create_time, from_customer_id, to_customer_id, subject_id FROM sighting_moves
+     WHERE tenant_id = :tenant AND event_id = ANY (CAST(:events AS uuid[])) ORDER BY create_time, id
+    """
+)
+# Merges of these customers, and of those they were merged into.
+_MERGES: Final = text(
+    """
+    WITH RECURSIVE named (id) AS (
+      SELECT * FROM unnest(CAST(:customers AS uuid[]))
+      UNION SELECT m.winner_id FROM named JOIN merges m ON m.tenant_id = :tenant AND m.loser_id = named.id
+    )
+    SELECT m.winner_id, m.loser_id, m.create_time, m.undo_time, m.subject_id
+      FROM named JOIN merges m ON m.tenant_id = :tenant AND m.loser_id = named.id
+     ORDER BY m.create_time, m.id
+    """
+)
+
+
+async def corrections(tx: Tx, tenant_id: TenantId, sightings: Sequence[Sighting]) -> dict[UUID, list[Correction]]:
+    """What changed whose the sightings are, by sighting."""
+    moves: dict[UUID, list[Move]] = {}
+    parameters = {"tenant": tenant_id, "events": [sighting.id for sighting in sightings]}
+    for row in await tx.execute(_MOVES, parameters):
+        move = Move(row.create_time, CustomerId(row.from_customer_id), CustomerId(row.to_customer_id), row.subject_id)
+        moves.setdefault(row.event_id, []).append(move)
+    named = {sighting.customer_id for sighting in sightings if sighting.customer_id is not None}
+    named |= {move.to_customer_id for of_one in moves.values() for move in of_one}
+    merges = [
+        Merge(row.create_time, row.undo_time, CustomerId(row.winner_id), CustomerId(row.loser_id), row.subject_id)
+        for row in await tx.execute(_MERGES, {"tenant": tenant_id, "customers": list(named)})
+    ]
+    return {
+        sighting.id: history(
+            CustomerId(sighting.customer_id), sighting.receive_time, moves.get(sighting.id, ()), merges
+        )
+        for sighting in sightings
+        if sighting.customer_id is not None
+    }
 
 
 async def superseded(tx: Tx, tenant_id: TenantId, visit_id: VisitId) -> list[VisitId]:
