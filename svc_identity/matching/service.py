@@ -130,8 +130,11 @@ class Matching:
 
     async def policies(self, tx: Tx, tenant_id: TenantId) -> dict[str, Policy]:
         """What the tenant decides by, per embedding space: its settings, else its calibration, else the manifest."""
-        found = dict(self._defaults)
-        for change in await store.policy_changes(tx, tenant_id):
+        choice = await store.tenant_choice(tx, tenant_id)
+        found = {
+            space: policy for space, policy in self._defaults.items() if not choice.spaces or space in choice.spaces
+        }
+        for change in choice.changes:
             if change.space in found:
                 found[change.space] = found[change.space].changed(change.threshold, change.founding_quality)
         return found
@@ -155,6 +158,9 @@ class _Batch:
         known = await self._decided_before([query.face.event_id for query in queries])
         policies = await self._matching.policies(self._tx, self._tenant_id)
         asked = [place for place, query in enumerate(queries) if query.face.event_id not in known]
+        for place in asked:
+            if queries[place].space not in policies:
+                raise UnknownSpaceError(place, queries[place].space)
         candidates = await self._proposed([queries[place] for place in asked], [hits[place] for place in asked])
         made: dict[int, Decision] = {}
         strangers: list[int] = []

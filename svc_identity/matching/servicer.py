@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC
 from typing import Any, Final
 from uuid import UUID
@@ -11,8 +12,8 @@ from footfall.identity.v1 import match_pb2, match_pb2_grpc
 from footfall.type.v1 import embedding_pb2, problem_pb2
 
 from mesh.auth import current_caller
-from mesh.errors import FieldViolation, InvalidField, MeshError
-from mesh.ids import EventId, SiteId
+from mesh.errors import InvalidField
+from mesh.ids import EventId, SiteId, TenantId
 from svc_identity.matching.domain import Candidate, Decision, Face, Verdict
 from svc_identity.matching.service import Matching, Query, UnknownSpaceError
 from svc_identity.vectors.port import BadVectorError, Vector, checked
@@ -33,15 +34,35 @@ class MatchServicer(match_pb2_grpc.MatchServiceServicer):
         queries = [_query(position, face) for position, face in enumerate(request.faces)]
         if len({query.face.event_id for query in queries}) < len(queries):
             raise InvalidField("faces", "each event id once")
-        try:
-            decisions = await self._matching.match(current_caller().tenant, queries)
-        except UnknownSpaceError as error:
-            raise MeshError(
-                problem_pb2.ERROR_REASON_EMBEDDING_SPACE_UNKNOWN,
-                str(error),
-                violations=[FieldViolation(f"faces[{error.position}].embedding.space", "is not used here")],
-            ) from error
-        return match_pb2.MatchFacesResponse(decisions=[decision_message(decision) for decision in decisions])
+        known = await self._decide(current_caller().tenant, queries)
+        return match_pb2.MatchFacesResponse(
+            decisions=[
+                decision_message(known[query.face.event_id]) if query.face.event_id in known else _not_used_here(query)
+                for query in queries
+            ]
+        )
+
+    async def _decide(self, tenant_id: TenantId, queries: Sequence[Query]) -> dict[EventId, Decision]:
+        """Decisions on all but those of spaces that the tenant does not use, which are no fault of the rest."""
+        asked = list(queries)
+        while asked:
+            try:
+                return {decision.event_id: decision for decision in await self._matching.match(tenant_id, asked)}
+            except UnknownSpaceError as error:
+                asked = [query for query in asked if query.space != error.space]
+        return {}
+
+
+def _not_used_here(query: Query) -> match_pb2.MatchDecision:
+    return match_pb2.MatchDecision(
+        event_id=str(query.face.event_id),
+        verdict=match_pb2.MatchDecision.VERDICT_REJECTED,
+        problem=problem_pb2.Problem(
+            reason=problem_pb2.ERROR_REASON_EMBEDDING_SPACE_UNKNOWN,
+            message=f"embedding space {query.space} is not used here",
+            violations=[problem_pb2.FieldViolation(field="embedding.space", description="is not used here")],
+        ),
+    )
 
 
 def _query(position: int, face: match_pb2.FaceQuery) -> Query:

@@ -145,8 +145,18 @@ class PolicyChange:
     founding_quality: float | None
 
 
-async def policy_changes(tx: Tx, tenant_id: TenantId) -> list[PolicyChange]:
-    """What the tenant decides by instead of the models' own policies: its calibrations, then its settings."""
+@dataclass(frozen=True)
+class TenantChoice:
+    """What a tenant decided about matching."""
+
+    #: What it decides by instead of the models' own policies: its calibrations, then its settings.
+    changes: tuple[PolicyChange, ...]
+    #: The only spaces that its gallery uses; empty: all that the installation has.
+    spaces: frozenset[str]
+
+
+async def tenant_choice(tx: Tx, tenant_id: TenantId) -> TenantChoice:
+    """What the tenant decided about matching."""
     settings = await tx.scalar(select(tenants.c.settings).where(tenants.c.id == tenant_id))
     rows = await tx.execute(
         select(tenant_thresholds)
@@ -159,7 +169,7 @@ async def policy_changes(tx: Tx, tenant_id: TenantId) -> list[PolicyChange]:
         PolicyChange(entry["embedding_space"], entry.get("threshold"), entry.get("founding_quality"))
         for entry in (settings or {}).get("match_policies", ())
     ]
-    return [*calibrated, *own]
+    return TenantChoice((*calibrated, *own), frozenset((settings or {}).get("embedding_spaces", ())))
 
 
 async def insert_founded(tx: Tx, tenant_id: TenantId, founded: Sequence[tuple[CustomerId, EventId, SiteId]]) -> None:

@@ -9,6 +9,7 @@ import grpc
 import numpy as np
 import pytest
 from footfall.identity.v1 import match_pb2, match_pb2_grpc
+from footfall.type.v1 import problem_pb2
 
 from mesh.access import Role
 from mesh.tls import Tls
@@ -93,10 +94,22 @@ async def test_a_vector_that_is_none_is_refused_by_its_place_in_the_batch(identi
     assert identity.rows("SELECT count(*) FROM match_decisions") == [(0,)]
 
 
-async def test_a_space_that_is_not_used_here_is_refused_by_name(identity: RunningIdentity) -> None:
+async def test_a_face_of_a_space_that_is_not_used_here_is_rejected_and_its_neighbours_are_not(
+    identity: RunningIdentity,
+) -> None:
     tenant = seed_tenant(identity.database)
+    strange, good = query(tenant, person_vector(1), space="facenet@1"), query(tenant, person_vector(2))
     async with identity.matching(tenant) as stub:
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await stub.MatchFaces(asked(query(tenant, person_vector(1), space="facenet@1")))
-    assert reason(refused.value) == "EMBEDDING_SPACE_UNKNOWN"
-    assert fields(refused.value) == ["faces[0].embedding.space"]
+        rejected, enrolled = (await stub.MatchFaces(asked(strange, good))).decisions
+        assert (rejected.event_id, rejected.verdict) == (strange.event_id, Decision.VERDICT_REJECTED)
+        assert rejected.problem.reason == problem_pb2.ERROR_REASON_EMBEDDING_SPACE_UNKNOWN
+        assert [violation.field for violation in rejected.problem.violations] == ["embedding.space"]
+        assert enrolled.verdict == Decision.VERDICT_ENROLLED
+        # A tenant may use fewer spaces than the installation has.
+        with identity.database.superuser() as connection:
+            connection.execute(
+                """UPDATE tenants SET settings = '{"embedding_spaces": ["other@1"]}' WHERE id = %s""",
+                (tenant.tenant_id,),
+            )
+        (now_strange,) = (await stub.MatchFaces(asked(query(tenant, person_vector(3))))).decisions
+    assert now_strange.problem.reason == problem_pb2.ERROR_REASON_EMBEDDING_SPACE_UNKNOWN
