@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import UUID
 
-from mesh.errors import InvalidField
 from mesh.ids import SYSTEM_TENANT_ID, TenantId
 from mesh.roles import ADMINS, Role
 
@@ -14,28 +14,21 @@ def administrator_of(tenant_id: TenantId) -> Role:
     return Role.SYSTEM_ADMIN if tenant_id == SYSTEM_TENANT_ID else Role.TENANT_ADMIN
 
 
-def check_role(root: str, role: Role, tenant_id: TenantId) -> None:
-    """System admins stand outside of tenants, everybody else within one.
-
-    Args:
-        root: path of the thing that has the role, for the violation.
-
-    Raises:
-        InvalidField: the role does not belong there.
-    """
+def role_problem(role: Role, tenant_id: TenantId) -> str | None:
+    """Why nobody there has this role: system admins stand outside of tenants, everybody else within one."""
     if tenant_id == SYSTEM_TENANT_ID and role is not Role.SYSTEM_ADMIN:
-        raise InvalidField(f"{root}.role", "outside of a tenant there are system admins alone: name one in x-tenant-id")
+        return "outside of a tenant there are system admins alone: name one in x-tenant-id"
     if tenant_id != SYSTEM_TENANT_ID and role is Role.SYSTEM_ADMIN:
-        raise InvalidField(f"{root}.role", "a system admin belongs to no tenant")
+        return "a system admin belongs to no tenant"
+    return None
 
 
-def check_sites(root: str, role: Role, site_ids: frozenset[UUID]) -> None:
-    """A site_manager is held to sites; an administrator has everything within the tenant, so never is.
-
-    Raises:
-        InvalidField: too many or too few sites.
-    """
+def sites_problem(role: Role, site_ids: Collection[UUID]) -> str | None:
+    """Why a role does not go with these sites: a manager is held to some, an administrator has everything."""
     if role is Role.SITE_MANAGER and not site_ids:
-        raise InvalidField(f"{root}.site_ids", "at least one for a site manager")
+        return "at least one for a site manager"
+    if role is Role.WORKER and len(site_ids) != 1:
+        return "exactly one for a worker"
     if role in ADMINS and site_ids:
-        raise InvalidField(f"{root}.site_ids", "an administrator sees every site")
+        return "an administrator sees every site"
+    return None

@@ -1,4 +1,4 @@
-"""Checks that principals may name only what is there."""
+"""What is checked of every principal, user or key: that its role fits, and that what it names is there."""
 
 from __future__ import annotations
 
@@ -8,8 +8,25 @@ from uuid import UUID
 from sqlalchemy import select
 
 from mesh.database import Tx
-from mesh.errors import NotFound
+from mesh.errors import InvalidField, NotFound
+from mesh.ids import TenantId
+from mesh.roles import Role
 from schema.registry import cameras, sites
+from svc_registry.access.domain import role_problem, sites_problem
+
+
+def check_principal(root: str, role: Role, tenant_id: TenantId, site_ids: Collection[UUID]) -> None:
+    """
+    Args:
+        root: path of the thing that has the role, for the violation.
+
+    Raises:
+        InvalidField: the role does not belong there, or does not go with these sites.
+    """
+    if problem := role_problem(role, tenant_id):
+        raise InvalidField(f"{root}.role", problem)
+    if problem := sites_problem(role, site_ids):
+        raise InvalidField(f"{root}.site_ids", problem)
 
 
 async def check_sites_exist(tx: Tx, site_ids: Collection[UUID]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from footfall.type.v1 import problem_pb2
 from sqlalchemy import Select, Table, func, select, tuple_
 
 from mesh.database import Tx
@@ -19,7 +18,7 @@ async def by_display_name(tx: Tx, chosen: Select[*tuple[Any, ...]], table: Table
     marked as deleted and not removed, so the row is there.
 
     Raises:
-        InvalidField: PAGE_TOKEN_INVALID, the row is gone after all.
+        InvalidField: the row is gone after all.
     """
     order = (func.lower(table.c.display_name), table.c.id)
     ordered = chosen.order_by(*order)
@@ -27,5 +26,5 @@ async def by_display_name(tx: Tx, chosen: Select[*tuple[Any, ...]], table: Table
         return ordered
     last = (await tx.execute(select(*order).where(table.c.id == UUID(after)))).first()
     if last is None:
-        raise InvalidField("page_token", "start again without it", reason=problem_pb2.ERROR_REASON_PAGE_TOKEN_INVALID)
+        raise InvalidField("page_token", "start again without it")
     return ordered.where(tuple_(*order) > tuple_(*last))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from mesh.access import Role
 from mesh.audit import Audit
 from mesh.auth import Caller
 from mesh.clock import Clock
@@ -15,8 +14,7 @@ from mesh.ids import ApiKeyId, Ids, WorkerId
 from schema.registry import api_keys
 from svc_registry.access.api_keys import store
 from svc_registry.access.api_keys.domain import ApiKey, ApiKeyDraft, enrols_worker
-from svc_registry.access.domain import check_role, check_sites
-from svc_registry.access.store import check_cameras_exist, check_sites_exist
+from svc_registry.access.store import check_cameras_exist, check_principal, check_sites_exist
 from svc_registry.access.tokens.domain import SECRET_BYTES, api_key_text, digest
 from svc_registry.access.tokens.service import Sessions
 from svc_registry.hints import DESIRED
@@ -52,10 +50,7 @@ class ApiKeys:
             FailedPrecondition: LIMIT_REACHED.
         """
         tenant_id = caller.acting_tenant or caller.tenant
-        check_role(_KIND, draft.role, tenant_id)
-        check_sites(_KIND, draft.role, frozenset(draft.site_ids))
-        if draft.role is Role.WORKER and len(draft.site_ids) != 1:
-            raise InvalidField(f"{_KIND}.site_ids", "exactly one for a worker")
+        check_principal(_KIND, draft.role, tenant_id, draft.site_ids)
         if draft.expire_time is not None and draft.expire_time <= self.clock.now():
             raise InvalidField(f"{_KIND}.expire_time", "must lie in the future")
         await check_sites_exist(tx, draft.site_ids)

@@ -15,9 +15,9 @@ from mesh.database import Tx, lock
 from mesh.errors import AlreadyExists, FailedPrecondition, InvalidField, NotFound, PermissionDenied, Unauthenticated
 from mesh.ids import SYSTEM_TENANT_ID, Ids, TenantId, UserId
 from schema.registry import users
-from svc_registry.access.domain import administrator_of, check_role, check_sites
+from svc_registry.access.domain import administrator_of
 from svc_registry.access.passwords import Passwords
-from svc_registry.access.store import check_sites_exist
+from svc_registry.access.store import check_principal, check_sites_exist
 from svc_registry.access.tokens.limits import SignInLimits
 from svc_registry.access.tokens.service import Sessions
 from svc_registry.access.users import store
@@ -66,8 +66,7 @@ class Users:
             FailedPrecondition: LIMIT_REACHED.
         """
         tenant_id = _tenant(caller)
-        check_role(_KIND, draft.role, tenant_id)
-        check_sites(_KIND, draft.role, frozenset(draft.site_ids))
+        check_principal(_KIND, draft.role, tenant_id, draft.site_ids)
         await check_sites_exist(tx, draft.site_ids)
         await check_room(tx, users, self.room.users_per_tenant)
         user_id = UserId(self.ids.uuid7())
@@ -89,8 +88,7 @@ class Users:
         await _lock_administrators(tx, tenant_id)
         before = await self.get(tx, user_id, locked=True)
         after = changed(before, change)
-        check_role(_KIND, after.role, tenant_id)
-        check_sites(_KIND, after.role, frozenset(after.site_ids))
+        check_principal(_KIND, after.role, tenant_id, after.site_ids)
         await check_sites_exist(tx, after.site_ids - before.site_ids)
         if after.email.lower() != before.email.lower():
             await _claim_address(tx, user_id, after.email)
