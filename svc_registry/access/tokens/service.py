@@ -11,12 +11,13 @@ from uuid import UUID
 
 from footfall.type.v1 import problem_pb2
 
+from mesh import telemetry
 from mesh.access import ADMINS, Role
 from mesh.audit import Audit
 from mesh.auth import CLOCK_SKEW, Caller
 from mesh.clock import Clock
 from mesh.database import Database, Tx
-from mesh.errors import MeshError, PermissionDenied, Unauthenticated
+from mesh.errors import MeshError, PermissionDenied, ResourceExhausted, Unauthenticated
 from mesh.ids import SYSTEM_TENANT_ID, Ids, TenantId
 from svc_registry.access.passwords import Passwords
 from svc_registry.access.signing.service import SigningKeys
@@ -38,6 +39,8 @@ from svc_registry.directory.tenants.store import list_tenant_ids
 
 # A worker asks for a token every quarter of an hour: the audit has its first, and one after each silence.
 QUIET: Final = timedelta(hours=1)
+
+_sign_ins = telemetry.counter("sign_ins", "Credentials that were shown for a token", ["grant", "outcome"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,27 +129,29 @@ class Tokens:
             ResourceExhausted: RATE_LIMITED.
             PermissionDenied: TENANT_DELETED; told to who knows the password alone.
         """
-        return await self._limited(
-            [("address", address), ("user", email.lower())], lambda: self._by_password(caller, email, password)
-        )
+        keys = [("address", address), ("user", email.lower())]
+        return await self._limited("password", keys, lambda: self._by_password(caller, email, password))
 
     async def by_api_key(self, caller: Caller, address: str, key: str) -> Issued:
         """A machine signs in. Raises as `by_password`."""
-        return await self._limited([("address", address)], lambda: self._by_api_key(caller, key))
+        return await self._limited("api_key", [("address", address)], lambda: self._by_api_key(caller, key))
 
     async def by_refresh_token(self, caller: Caller, address: str, token: str) -> Issued:
         """A session goes on. Raises as `by_password`, and TOKEN_REUSED after the session has been ended for it."""
-        return await self._limited([("address", address)], lambda: self._by_refresh_token(caller, token))
+        return await self._limited("refresh", [("address", address)], lambda: self._by_refresh_token(caller, token))
 
-    async def _limited(self, keys: Sequence[tuple[str, str]], sign_in: Callable[[], Awaitable[Issued]]) -> Issued:
-        self._limits.attempt(keys)
+    async def _limited(
+        self, grant: str, keys: Sequence[tuple[str, str]], sign_in: Callable[[], Awaitable[Issued]]
+    ) -> Issued:
         try:
+            self._limits.attempt(keys)
             issued = await sign_in()
-        except Unauthenticated:
-            raise  # a failure, which stays counted
-        except MeshError:
-            self._limits.succeeded(keys)  # nothing was learnt about the credential
+        except MeshError as error:
+            _sign_ins.labels(grant, error.reason_name).inc()
+            if not isinstance(error, Unauthenticated | ResourceExhausted):
+                self._limits.succeeded(keys)  # nothing was learnt about the credential
             raise
+        _sign_ins.labels(grant, "ISSUED").inc()
         self._limits.succeeded(keys)
         return issued
 
