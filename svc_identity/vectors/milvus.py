@@ -175,7 +175,9 @@ class MilvusIndex:
         if self._client is None:
             if self._lite:
                 Path(self._uri).parent.mkdir(parents=True, exist_ok=True)
-            self._client = MilvusClient(self._uri, token=self._token, timeout=self._timeout)
+            # Lite's little server takes pymilvus's pings, one in 10 s, for an attack, and hangs up on it.
+            quiet = {"grpc_options": {"grpc.keepalive_time_ms": 2**31 - 1}} if self._lite else {}
+            self._client = MilvusClient(self._uri, token=self._token, timeout=self._timeout, **quiet)
         return self._client
 
     def _partition(self, space: str, tenant_id: TenantId, *, create: bool) -> str | None:
