@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import grpc
@@ -11,30 +13,33 @@ import pytest
 from footfall.registry.v1 import api_key_pb2, auth_pb2, auth_pb2_grpc, user_pb2
 
 from mesh.access import IncompletePolicyError, Role
-from mesh.auth import Revocations
+from mesh.auth import Caller, Revocations
 from mesh.server import running
-from tests.support.mesh import TokenIssuer, connect, fields, reason
+from tests.support.mesh import Peers, TokenIssuer, connect, fields, reason
 from tests.support.mesh_service import Auth, service
 
 TENANT, OTHER = uuid4(), uuid4()
+Call = Callable[..., AbstractAsyncContextManager[auth_pb2_grpc.AuthServiceStub]]
 
 
 @pytest.fixture(scope="module")
-def issuer():
+def issuer() -> TokenIssuer:
     return TokenIssuer()
 
 
 @pytest.fixture
-def auth():
-    return Auth()
+def auth() -> Auth:
+    return Auth()  # type: ignore[abstract]  # the rest is not built
 
 
 @pytest.fixture
-def call(issuer, auth, peers):
+def call(issuer: TokenIssuer, auth: Auth, peers: Peers) -> Call:
     """Opens a stub as a peer, with a token and metadata, on a server of the test's own."""
 
     @asynccontextmanager
-    async def opened(peer="gateway", token=None, metadata=None, **changes):
+    async def opened(
+        peer: str = "gateway", token: str | None = None, metadata: Mapping[str, str] | None = None, **changes: Any
+    ) -> AsyncIterator[auth_pb2_grpc.AuthServiceStub]:
         async with (
             running(service(issuer, auth, **changes), tls=peers("svc-registry"), grace=0) as server,
             connect(f"127.0.0.1:{server.port}", "svc-registry", peers(peer), token=token, metadata=metadata) as channel,
@@ -44,7 +49,7 @@ def call(issuer, auth, peers):
     return opened
 
 
-async def _refused(answer) -> tuple[str, str]:
+async def _refused(answer: Awaitable[object]) -> tuple[str, str]:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await answer
     return refused.value.code().name, reason(refused.value)
@@ -54,7 +59,7 @@ LIST = user_pb2.ListUsersRequest()
 GET = user_pb2.GetUserRequest(id=str(uuid4()))
 
 
-async def test_a_call_with_a_token_has_its_caller(call, issuer, auth):
+async def test_a_call_with_a_token_has_its_caller(call: Call, issuer: TokenIssuer, auth: Auth) -> None:
     user = uuid4()
     async with call(token=issuer.token(Role.VIEWER, tenant_id=TENANT, subject_id=user)) as stub:
         await stub.ListUsers(LIST)
@@ -63,12 +68,12 @@ async def test_a_call_with_a_token_has_its_caller(call, issuer, auth):
     assert caller.subject_id == user
 
 
-async def test_a_call_without_a_token_is_refused(call):
+async def test_a_call_without_a_token_is_refused(call: Call) -> None:
     async with call() as stub:
         assert await _refused(stub.ListUsers(LIST)) == ("UNAUTHENTICATED", "TOKEN_MISSING")
 
 
-async def test_an_operator_needs_a_token_too(call):
+async def test_an_operator_needs_a_token_too(call: Call) -> None:
     async with call("operator") as stub:
         assert await _refused(stub.ListUsers(LIST)) == ("UNAUTHENTICATED", "TOKEN_MISSING")
 
@@ -83,34 +88,36 @@ async def test_an_operator_needs_a_token_too(call):
     ],
     ids=["expired", "wrong audience", "forged", "nonsense"],
 )
-async def test_a_bad_token_is_refused(call, issuer, auth, token, why):
+async def test_a_bad_token_is_refused(
+    call: Call, issuer: TokenIssuer, auth: Auth, token: Callable[[TokenIssuer], str], why: str
+) -> None:
     async with call(token=token(issuer)) as stub:
         assert await _refused(stub.ListUsers(LIST)) == ("UNAUTHENTICATED", why)
     assert auth.callers == []
 
 
-async def test_another_scheme_than_bearer_is_refused(call):
+async def test_another_scheme_than_bearer_is_refused(call: Call) -> None:
     async with call(metadata={"authorization": "Basic dXNlcjpwYXNz"}) as stub:
         assert await _refused(stub.ListUsers(LIST)) == ("UNAUTHENTICATED", "TOKEN_INVALID")
 
 
-async def test_a_role_that_is_not_on_the_list_is_refused(call, issuer):
+async def test_a_role_that_is_not_on_the_list_is_refused(call: Call, issuer: TokenIssuer) -> None:
     async with call(token=issuer.token(Role.WORKER, tenant_id=TENANT)) as stub:
         assert await _refused(stub.ListUsers(LIST)) == ("PERMISSION_DENIED", "ROLE_NOT_ALLOWED")
 
 
-async def test_a_peer_that_is_not_on_the_list_is_refused_whatever_its_token(call, issuer):
+async def test_a_peer_that_is_not_on_the_list_is_refused_whatever_its_token(call: Call, issuer: TokenIssuer) -> None:
     async with call("svc-reports", token=issuer.token(Role.TENANT_ADMIN, tenant_id=TENANT)) as stub:
         assert await _refused(stub.ListUsers(LIST)) == ("PERMISSION_DENIED", "PEER_NOT_ALLOWED")
 
 
-async def test_who_comes_through_the_gateway_cannot_call_what_is_for_services(call, issuer):
+async def test_who_comes_through_the_gateway_cannot_call_what_is_for_services(call: Call, issuer: TokenIssuer) -> None:
     request = user_pb2.CreateUserRequest()
     async with call(token=issuer.token(Role.SYSTEM_ADMIN)) as stub:
         assert await _refused(stub.CreateUser(request)) == ("PERMISSION_DENIED", "PEER_NOT_ALLOWED")
 
 
-async def test_without_a_certificate_nobody_is_heard(issuer, peers):
+async def test_without_a_certificate_nobody_is_heard(issuer: TokenIssuer, peers: Peers) -> None:
     async with running(service(issuer), tls=peers("svc-registry"), grace=0) as server:
         credentials = grpc.ssl_channel_credentials(peers("gateway").ca.read_bytes())
         options = [("grpc.ssl_target_name_override", "svc-registry")]
@@ -119,7 +126,7 @@ async def test_without_a_certificate_nobody_is_heard(issuer, peers):
             assert (await _refused(answer))[0] in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 
-async def test_a_public_rpc_asks_for_no_token_and_ignores_a_bad_one(call, auth):
+async def test_a_public_rpc_asks_for_no_token_and_ignores_a_bad_one(call: Call, auth: Auth) -> None:
     request = auth_pb2.GetJwksRequest()
     for token in (None, "nonsense"):
         async with call(token=token) as stub:
@@ -127,13 +134,13 @@ async def test_a_public_rpc_asks_for_no_token_and_ignores_a_bad_one(call, auth):
     assert [(caller.role, caller.tenant_id) for caller in auth.callers] == [(None, None)] * 2
 
 
-async def test_a_public_rpc_knows_who_brings_a_good_token(call, issuer, auth):
+async def test_a_public_rpc_knows_who_brings_a_good_token(call: Call, issuer: TokenIssuer, auth: Auth) -> None:
     async with call(token=issuer.token(Role.VIEWER, tenant_id=TENANT)) as stub:
         await stub.GetJwks(auth_pb2.GetJwksRequest())
     assert auth.callers[0].tenant_id == TENANT
 
 
-async def test_a_tenant_cannot_be_chosen_by_a_header(call, issuer, auth):
+async def test_a_tenant_cannot_be_chosen_by_a_header(call: Call, issuer: TokenIssuer, auth: Auth) -> None:
     for role in Role:
         if role is Role.SYSTEM_ADMIN:
             continue
@@ -143,16 +150,16 @@ async def test_a_tenant_cannot_be_chosen_by_a_header(call, issuer, auth):
     assert auth.callers == []
 
 
-async def test_naming_ones_own_tenant_does_no_harm(call, issuer, auth):
+async def test_naming_ones_own_tenant_does_no_harm(call: Call, issuer: TokenIssuer, auth: Auth) -> None:
     async with call(token=issuer.token(Role.VIEWER, tenant_id=TENANT), metadata={"x-tenant-id": str(TENANT)}) as stub:
         await stub.ListUsers(LIST)
     assert auth.callers[0].tenant_id == TENANT
 
 
-async def test_a_system_admin_names_the_tenant_and_that_is_told(call, issuer, auth):
-    told = []
+async def test_a_system_admin_names_the_tenant_and_that_is_told(call: Call, issuer: TokenIssuer, auth: Auth) -> None:
+    told: list[tuple[UUID | None, str]] = []
 
-    async def tell(caller, method):
+    async def tell(caller: Caller, method: str) -> None:
         told.append((caller.tenant_id, method))
 
     token = issuer.token(Role.SYSTEM_ADMIN)
@@ -162,8 +169,10 @@ async def test_a_system_admin_names_the_tenant_and_that_is_told(call, issuer, au
     assert told == [(TENANT, "/footfall.registry.v1.AuthService/ListUsers")]
 
 
-async def test_a_look_into_a_tenant_that_cannot_be_told_does_not_happen(call, issuer, auth):
-    async def fail(caller, method):
+async def test_a_look_into_a_tenant_that_cannot_be_told_does_not_happen(
+    call: Call, issuer: TokenIssuer, auth: Auth
+) -> None:
+    async def fail(caller: Caller, method: str) -> None:
         raise OSError
 
     token = issuer.token(Role.SYSTEM_ADMIN)
@@ -172,19 +181,19 @@ async def test_a_look_into_a_tenant_that_cannot_be_told_does_not_happen(call, is
     assert auth.callers == []
 
 
-async def test_a_system_admin_must_name_the_tenant(call, issuer):
+async def test_a_system_admin_must_name_the_tenant(call: Call, issuer: TokenIssuer) -> None:
     async with call(token=issuer.token(Role.SYSTEM_ADMIN)) as stub:
         assert await _refused(stub.ListUsers(LIST)) == ("INVALID_ARGUMENT", "TENANT_REQUIRED")
 
 
-async def test_a_tenant_is_named_by_a_uuid(call, issuer):
+async def test_a_tenant_is_named_by_a_uuid(call: Call, issuer: TokenIssuer) -> None:
     async with call(token=issuer.token(Role.SYSTEM_ADMIN), metadata={"x-tenant-id": "acme"}) as stub:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.ListUsers(LIST)
     assert fields(refused.value) == ["x-tenant-id"]
 
 
-async def test_a_service_is_believed_its_tenant_where_the_rule_says_so(call, auth):
+async def test_a_service_is_believed_its_tenant_where_the_rule_says_so(call: Call, auth: Auth) -> None:
     async with call("svc-ingest", metadata={"x-tenant-id": str(TENANT)}) as stub:
         await stub.GetUser(GET)
         await stub.GetJwks(auth_pb2.GetJwksRequest())
@@ -192,12 +201,14 @@ async def test_a_service_is_believed_its_tenant_where_the_rule_says_so(call, aut
     assert auth.callers[0].role is None
 
 
-async def test_a_service_must_name_its_tenant(call):
+async def test_a_service_must_name_its_tenant(call: Call) -> None:
     async with call("svc-ingest") as stub:
         assert await _refused(stub.GetUser(GET)) == ("INVALID_ARGUMENT", "TENANT_REQUIRED")
 
 
-async def test_a_service_that_acts_for_a_person_is_held_to_that_persons_role_and_tenant(call, issuer, auth):
+async def test_a_service_that_acts_for_a_person_is_held_to_that_persons_role_and_tenant(
+    call: Call, issuer: TokenIssuer, auth: Auth
+) -> None:
     good = issuer.token(Role.VIEWER, tenant_id=TENANT)
     async with call("svc-ingest", token=good, metadata={"x-tenant-id": str(TENANT)}) as stub:
         await stub.GetUser(GET)
@@ -209,10 +220,10 @@ async def test_a_service_that_acts_for_a_person_is_held_to_that_persons_role_and
         assert await _refused(stub.GetUser(GET)) == ("PERMISSION_DENIED", "ROLE_NOT_ALLOWED")
 
 
-async def test_a_revoked_token_is_refused(call, issuer):
+async def test_a_revoked_token_is_refused(call: Call, issuer: TokenIssuer) -> None:
     family = uuid4()
 
-    async def source():
+    async def source() -> dict[str, datetime]:
         return {str(family): issuer.clock.now()}
 
     revocations = Revocations(source)
@@ -222,7 +233,7 @@ async def test_a_revoked_token_is_refused(call, issuer):
         assert await _refused(stub.ListUsers(LIST)) == ("UNAUTHENTICATED", "TOKEN_REVOKED")
 
 
-async def test_a_malformed_request_is_refused_with_its_fields_named(call):
+async def test_a_malformed_request_is_refused_with_its_fields_named(call: Call) -> None:
     async with call() as stub:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.IssueToken(auth_pb2.IssueTokenRequest(password=auth_pb2.PasswordGrant(email="a@b.c")))
@@ -230,12 +241,12 @@ async def test_a_malformed_request_is_refused_with_its_fields_named(call):
     assert fields(refused.value) == ["password.password"]
 
 
-async def test_nothing_is_validated_for_someone_who_may_not_call(call):
+async def test_nothing_is_validated_for_someone_who_may_not_call(call: Call) -> None:
     async with call() as stub:
         assert await _refused(stub.GetUser(user_pb2.GetUserRequest(id="x"))) == ("UNAUTHENTICATED", "TOKEN_MISSING")
 
 
-async def test_an_rpc_that_is_not_built_yet_says_so_but_not_to_everyone(call, issuer):
+async def test_an_rpc_that_is_not_built_yet_says_so_but_not_to_everyone(call: Call, issuer: TokenIssuer) -> None:
     request = api_key_pb2.ListApiKeysRequest()
     async with call(token=issuer.token(Role.VIEWER, tenant_id=TENANT)) as stub:
         assert await _refused(stub.ListApiKeys(request)) == ("UNIMPLEMENTED", "NOT_BUILT_YET")
@@ -243,13 +254,13 @@ async def test_an_rpc_that_is_not_built_yet_says_so_but_not_to_everyone(call, is
         assert await _refused(stub.ListApiKeys(request)) == ("UNAUTHENTICATED", "TOKEN_MISSING")
 
 
-async def test_a_gap_in_the_table_keeps_the_server_from_starting(issuer, peers):
+async def test_a_gap_in_the_table_keeps_the_server_from_starting(issuer: TokenIssuer, peers: Peers) -> None:
     with pytest.raises(IncompletePolicyError, match="no rule for"):
         async with running(service(issuer, policy={}), tls=peers("svc-registry")):
             pass
 
 
-async def test_every_call_has_an_id_and_the_caller_hears_it(call, issuer, auth):
+async def test_every_call_has_an_id_and_the_caller_hears_it(call: Call, issuer: TokenIssuer, auth: Auth) -> None:
     async with call(token=issuer.token(Role.VIEWER, tenant_id=TENANT), metadata={"x-request-id": "order-4711"}) as stub:
         answer = stub.ListUsers(LIST)
         await answer
@@ -258,4 +269,5 @@ async def test_every_call_has_an_id_and_the_caller_hears_it(call, issuer, auth):
     async with call() as stub:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.ListUsers(LIST)
-    assert UUID(dict(refused.value.trailing_metadata())["x-request-id"])
+    made = dict(refused.value.trailing_metadata())["x-request-id"]
+    assert str(UUID(str(made))) == made

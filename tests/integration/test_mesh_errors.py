@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import uuid4
 
@@ -17,19 +18,19 @@ from structlog.testing import capture_logs
 from mesh.access import Role
 from mesh.errors import Conflict, InvalidField, MeshError, NotFound, ResourceExhausted, Unavailable, to_status
 from mesh.server import running
-from tests.support.mesh import TokenIssuer, connect, fields, reason
+from tests.support.mesh import Peers, TokenIssuer, connect, fields, reason
 from tests.support.mesh_service import Auth, service
 
 SECRET = "password=hunter2 host=10.0.0.5"
 
 
 @pytest.fixture
-def auth():
-    return Auth()
+def auth() -> Auth:
+    return Auth()  # type: ignore[abstract]  # the rest is not built
 
 
 @pytest.fixture
-async def stub(auth, peers):
+async def stub(auth: Auth, peers: Peers) -> AsyncIterator[auth_pb2_grpc.AuthServiceStub]:
     issuer = TokenIssuer()
     token = issuer.token(Role.VIEWER, tenant_id=uuid4())
     async with (
@@ -39,7 +40,7 @@ async def stub(auth, peers):
         yield auth_pb2_grpc.AuthServiceStub(channel)
 
 
-async def _answer(stub, auth, error: BaseException) -> grpc.aio.AioRpcError:
+async def _answer(stub: auth_pb2_grpc.AuthServiceStub, auth: Auth, error: BaseException) -> grpc.aio.AioRpcError:
     auth.error = error
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.ListUsers(user_pb2.ListUsersRequest())
@@ -48,17 +49,17 @@ async def _answer(stub, auth, error: BaseException) -> grpc.aio.AioRpcError:
     return refused.value
 
 
-async def test_a_refusal_arrives_with_code_reason_and_message(stub, auth):
+async def test_a_refusal_arrives_with_code_reason_and_message(stub: auth_pb2_grpc.AuthServiceStub, auth: Auth) -> None:
     error = await _answer(stub, auth, Conflict("read again"))
     assert (error.code(), reason(error), error.details()) == (grpc.StatusCode.ABORTED, "CONFLICT", "read again")
 
 
-async def test_a_field_at_fault_arrives_with_its_path(stub, auth):
+async def test_a_field_at_fault_arrives_with_its_path(stub: auth_pb2_grpc.AuthServiceStub, auth: Auth) -> None:
     error = await _answer(stub, auth, InvalidField("camera.source.uri", "is wrong"))
     assert fields(error) == ["camera.source.uri"]
 
 
-async def test_a_wait_arrives_as_retry_info(stub, auth):
+async def test_a_wait_arrives_as_retry_info(stub: auth_pb2_grpc.AuthServiceStub, auth: Auth) -> None:
     error = await _answer(stub, auth, ResourceExhausted("too fast", retry_after=timedelta(seconds=3)))
     retry = error_details_pb2.RetryInfo()
     assert any(detail.Unpack(retry) for detail in rpc_status.from_call(error).details)
@@ -75,11 +76,13 @@ async def test_a_wait_arrives_as_retry_info(stub, auth):
     ],
     ids=["one", "among others", "away", "bugs"],
 )
-async def test_a_refusal_out_of_a_task_group_arrives_as_itself(stub, auth, error, why):
+async def test_a_refusal_out_of_a_task_group_arrives_as_itself(
+    stub: auth_pb2_grpc.AuthServiceStub, auth: Auth, error: BaseException, why: str
+) -> None:
     assert reason(await _answer(stub, auth, error)) == why
 
 
-async def test_foreign_and_absent_ids_answer_alike(stub, auth):
+async def test_foreign_and_absent_ids_answer_alike(stub: auth_pb2_grpc.AuthServiceStub, auth: Auth) -> None:
     first = await _answer(stub, auth, NotFound("camera", "1"))
     assert first.details() == "there is no such camera"
 
@@ -95,7 +98,9 @@ async def test_foreign_and_absent_ids_answer_alike(stub, auth):
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_a_bug_is_internal_logged_with_the_request_id_and_not_told(stub, auth, error):
+async def test_a_bug_is_internal_logged_with_the_request_id_and_not_told(
+    stub: auth_pb2_grpc.AuthServiceStub, auth: Auth, error: BaseException
+) -> None:
     with capture_logs() as lines:
         answer = await _answer(stub, auth, error)
     assert (answer.code(), reason(answer)) == (grpc.StatusCode.INTERNAL, "INTERNAL")
@@ -116,7 +121,9 @@ async def test_a_bug_is_internal_logged_with_the_request_id_and_not_told(stub, a
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
 )
-async def test_a_database_that_is_away_is_unavailable_and_not_a_bug(stub, auth, error, why):
+async def test_a_database_that_is_away_is_unavailable_and_not_a_bug(
+    stub: auth_pb2_grpc.AuthServiceStub, auth: Auth, error: BaseException, why: str
+) -> None:
     assert reason(await _answer(stub, auth, error)) == why
 
 
@@ -140,17 +147,19 @@ def _downstream(error: MeshError | None, code: grpc.StatusCode) -> grpc.aio.AioR
     ],
     ids=["away", "field", "unreachable", "late", "unknown", "our own mistake"],
 )
-async def test_another_services_refusal_is_passed_on_in_its_own_words(stub, auth, error, why):
+async def test_another_services_refusal_is_passed_on_in_its_own_words(
+    stub: auth_pb2_grpc.AuthServiceStub, auth: Auth, error: BaseException, why: str
+) -> None:
     assert reason(await _answer(stub, auth, error)) == why
 
 
-async def test_a_call_that_takes_too_long_is_stopped(stub):
+async def test_a_call_that_takes_too_long_is_stopped(stub: auth_pb2_grpc.AuthServiceStub) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.RevokeApiKey(api_key_pb2.RevokeApiKeyRequest(id=str(uuid4())))
     assert reason(refused.value) == "DEADLINE_TOO_SHORT"
 
 
-async def test_a_call_with_no_time_left_is_not_begun(stub, auth):
+async def test_a_call_with_no_time_left_is_not_begun(stub: auth_pb2_grpc.AuthServiceStub, auth: Auth) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.ListUsers(user_pb2.ListUsersRequest(), timeout=0.0005)
     assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import uuid4
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import NoReturn
+from uuid import UUID, uuid4
 
 import pytest
 from footfall.registry.v1 import site_pb2
@@ -18,19 +21,20 @@ from mesh.idempotency import once
 from mesh.ids import SYSTEM_TENANT_ID, SystemIds, TenantId
 from schema.common import metadata
 from schema.reports import audit_entries
+from tests.support.database import TestDatabase
 from tests.support.seed import seed_tenant
 
 REQUESTS = metadata.tables["registry_requests"]
 
 
 @pytest.fixture
-async def db(database):
+async def db(database: TestDatabase) -> AsyncIterator[Database]:
     async with Database.connect(database.url("svc_registry"), pool_size=6) as connected:
         yield connected
 
 
 @pytest.fixture
-def caller(database):
+def caller(database: TestDatabase) -> Caller:
     tenant = TenantId(seed_tenant(database).tenant_id)
     return Caller(peer="gateway", role=Role.TENANT_ADMIN, tenant_id=tenant, subject_id=uuid4(), subject_kind="USER")
 
@@ -46,23 +50,28 @@ class Act:
         return site_pb2.CreateSiteResponse(site=site_pb2.Site(display_name=f"answer {self.times}"))
 
 
-def _request(request_id=None, name="Shop"):
+def _request(request_id: UUID | None = None, name: str = "Shop") -> site_pb2.CreateSiteRequest:
     return site_pb2.CreateSiteRequest(site=site_pb2.Site(display_name=name), request_id=str(request_id or uuid4()))
 
 
-async def _ask(db, caller, request, act):
+async def _ask(
+    db: Database,
+    caller: Caller,
+    request: site_pb2.CreateSiteRequest,
+    act: Callable[[], Awaitable[site_pb2.CreateSiteResponse]],
+) -> site_pb2.CreateSiteResponse:
     async with db.as_caller(caller) as tx:
         return await once(tx, REQUESTS, caller, request, act, response_type=site_pb2.CreateSiteResponse)
 
 
-async def test_a_repeat_gets_the_first_answer_and_does_nothing(db, caller):
+async def test_a_repeat_gets_the_first_answer_and_does_nothing(db: Database, caller: Caller) -> None:
     act, request = Act(), _request()
     first = await _ask(db, caller, request, act)
     assert await _ask(db, caller, request, act) == first
     assert act.times == 1
 
 
-async def test_another_body_under_the_same_id_is_refused(db, caller):
+async def test_another_body_under_the_same_id_is_refused(db: Database, caller: Caller) -> None:
     act, request_id = Act(), uuid4()
     await _ask(db, caller, _request(request_id), act)
     with pytest.raises(MeshError) as refused:
@@ -71,7 +80,7 @@ async def test_another_body_under_the_same_id_is_refused(db, caller):
     assert act.times == 1
 
 
-async def test_an_id_is_its_principals_own(db, caller, database):
+async def test_an_id_is_its_principals_own(db: Database, caller: Caller, database: TestDatabase) -> None:
     act, request = Act(), _request()
     await _ask(db, caller, request, act)
     other = Caller(peer="gateway", role=Role.TENANT_ADMIN, tenant_id=caller.tenant_id, subject_id=uuid4())
@@ -86,10 +95,10 @@ async def test_an_id_is_its_principals_own(db, caller, database):
     assert act.times == 3
 
 
-async def test_an_act_that_failed_is_done_by_the_retry(db, caller):
+async def test_an_act_that_failed_is_done_by_the_retry(db: Database, caller: Caller) -> None:
     request, act = _request(), Act()
 
-    async def fails():
+    async def fails() -> NoReturn:
         raise Conflict("x")
 
     with pytest.raises(Conflict):
@@ -98,10 +107,10 @@ async def test_an_act_that_failed_is_done_by_the_retry(db, caller):
     assert act.times == 1
 
 
-async def test_two_at_once_act_once(db, caller):
+async def test_two_at_once_act_once(db: Database, caller: Caller) -> None:
     act, request, entered = Act(), _request(), asyncio.Event()
 
-    async def slow():
+    async def slow() -> site_pb2.CreateSiteResponse:
         entered.set()
         await asyncio.sleep(0.05)
         return await act()
@@ -114,30 +123,30 @@ async def test_two_at_once_act_once(db, caller):
     assert act.times == 1
 
 
-async def test_an_answer_is_kept_for_a_day_and_no_longer(db, caller, database):
+async def test_an_answer_is_kept_for_a_day_and_no_longer(db: Database, caller: Caller, database: TestDatabase) -> None:
     act, request_id = Act(), uuid4()
     await _ask(db, caller, _request(request_id), act)
     with database.superuser() as connection:
-        (kept,) = connection.execute("SELECT expire_time - create_time FROM registry_requests").fetchone()
-        assert kept.total_seconds() == 24 * 3600
+        kept = connection.execute("SELECT expire_time - create_time FROM registry_requests").fetchone()
+        assert kept == (timedelta(hours=24),)
         connection.execute("UPDATE registry_requests SET expire_time = now()")
     await _ask(db, caller, _request(request_id, "Another"), act)
     assert act.times == 2
 
 
-async def test_without_an_id_every_call_acts(db, caller):
+async def test_without_an_id_every_call_acts(db: Database, caller: Caller) -> None:
     act, request = Act(), site_pb2.CreateSiteRequest()
     await _ask(db, caller, request, act)
     await _ask(db, caller, request, act)
     assert act.times == 2
 
 
-async def test_an_id_that_is_no_uuid_is_refused(db, caller):
+async def test_an_id_that_is_no_uuid_is_refused(db: Database, caller: Caller) -> None:
     with pytest.raises(InvalidField, match="request_id"):
         await _ask(db, caller, site_pb2.CreateSiteRequest(request_id="x"), Act())
 
 
-async def test_a_service_and_a_system_admin_have_ids_of_their_own(db, caller):
+async def test_a_service_and_a_system_admin_have_ids_of_their_own(db: Database, caller: Caller) -> None:
     act, request = Act(), _request()
     service = Caller(peer="svc-ingest", tenant_id=caller.tenant_id)
     admin = Caller(peer="gateway", role=Role.SYSTEM_ADMIN, subject_id=uuid4())
@@ -146,7 +155,9 @@ async def test_a_service_and_a_system_admin_have_ids_of_their_own(db, caller):
     assert act.times == 2
 
 
-async def test_an_audit_entry_exists_exactly_when_its_act_does(db, caller, database):
+async def test_an_audit_entry_exists_exactly_when_its_act_does(
+    db: Database, caller: Caller, database: TestDatabase
+) -> None:
     audit = Audit(audit_entries, "svc_registry", SystemIds())
     request_id, site = str(uuid4()), uuid4()
     known = Caller(
@@ -191,7 +202,7 @@ async def test_an_audit_entry_exists_exactly_when_its_act_does(db, caller, datab
         (Caller(peer="gateway", role=Role.SYSTEM_ADMIN, subject_id=uuid4(), subject_kind="USER"), "USER"),
     ],
 )
-async def test_every_kind_of_actor_is_told(db, database, caller_of, kind):
+async def test_every_kind_of_actor_is_told(db: Database, database: TestDatabase, caller_of: Caller, kind: str) -> None:
     audit = Audit(audit_entries, "svc_registry", SystemIds())
     caller = Caller(
         peer=caller_of.peer,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from typing import Any
 
 import pytest
 
@@ -13,19 +15,20 @@ from mesh import outbox, telemetry
 from mesh.database import Database
 from mesh.outbox import Worker, publish
 from schema import queue
+from tests.support.database import TestDatabase
 from tests.support.waiting import until
 
 QUEUE = "svc-ingest"
 
 
 @pytest.fixture
-async def db(database):
+async def db(database: TestDatabase) -> AsyncIterator[Database]:
     async with Database.connect(database.url("svc_identity")) as connected:
         yield connected
 
 
 @asynccontextmanager
-async def _working(database, handlers):
+async def _working(database: TestDatabase, handlers: Mapping[str, outbox.Handler]) -> AsyncIterator[asyncio.Task[None]]:
     worker = Worker(database.url("svc_ingest"), QUEUE, handlers)
     task = asyncio.create_task(worker.run())
     try:
@@ -43,7 +46,7 @@ class Handler:
         self.failures = failures
         self.request_ids: list[str] = []
 
-    async def __call__(self, payload) -> None:
+    async def __call__(self, payload: Mapping[str, Any]) -> None:
         self.request_ids.append(telemetry.request_id())
         if self.failures:
             self.failures -= 1
@@ -51,17 +54,17 @@ class Handler:
         self.got.append(payload["n"])
 
 
-async def _publish(db, *numbers, lock=None, task="merge", **options) -> None:
+async def _publish(db: Database, *numbers: int, lock: str | None = None, task: str = "merge", **options: Any) -> None:
     for n in numbers:
         async with db.transaction(None) as tx:
             await publish(tx, QUEUE, task, {"n": n}, lock=lock, **options)
 
 
-def test_the_pins_agree():
+def test_the_pins_agree() -> None:
     assert version("procrastinate") == outbox.PROCRASTINATE == queue.VERSION
 
 
-async def test_a_message_exists_exactly_when_its_act_does(db, database):
+async def test_a_message_exists_exactly_when_its_act_does(db: Database, database: TestDatabase) -> None:
     handler = Handler()
     with pytest.raises(ValueError, match="undone"):  # noqa: PT012 (the whole block is what raises)
         async with db.transaction(None) as tx:
@@ -73,10 +76,14 @@ async def test_a_message_exists_exactly_when_its_act_does(db, database):
     assert handler.got == [2]
 
 
-async def test_messages_of_one_lock_are_applied_in_order_and_one_at_a_time(db, database):
-    running, together, got = 0, [], []
+async def test_messages_of_one_lock_are_applied_in_order_and_one_at_a_time(
+    db: Database, database: TestDatabase
+) -> None:
+    running = 0
+    together: list[int] = []
+    got: list[int] = []
 
-    async def handle(payload) -> None:
+    async def handle(payload: Mapping[str, Any]) -> None:
         nonlocal running
         running += 1
         together.append(running)
@@ -91,7 +98,9 @@ async def test_messages_of_one_lock_are_applied_in_order_and_one_at_a_time(db, d
     assert set(together) == {1}
 
 
-async def test_a_failure_is_tried_again_and_those_behind_it_wait(db, database, monkeypatch):
+async def test_a_failure_is_tried_again_and_those_behind_it_wait(
+    db: Database, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(outbox, "FIRST_WAIT_SECONDS", 0)
     handler = Handler(failures=2)
     await _publish(db, 1, 2, lock="tenant:1")
@@ -100,7 +109,7 @@ async def test_a_failure_is_tried_again_and_those_behind_it_wait(db, database, m
     assert handler.got == [1, 2]
 
 
-async def test_the_request_that_caused_it_is_named_in_the_log_of_the_act(db, database):
+async def test_the_request_that_caused_it_is_named_in_the_log_of_the_act(db: Database, database: TestDatabase) -> None:
     handler = Handler()
     with telemetry.request_scope("order-4711"):
         await _publish(db, 1)
@@ -109,7 +118,7 @@ async def test_the_request_that_caused_it_is_named_in_the_log_of_the_act(db, dat
     assert handler.request_ids == ["order-4711"]
 
 
-async def test_a_message_for_later_waits(db, database):
+async def test_a_message_for_later_waits(db: Database, database: TestDatabase) -> None:
     handler = Handler()
     await _publish(db, 1, at=datetime.now(UTC) + timedelta(hours=1))
     await _publish(db, 2)
@@ -118,7 +127,9 @@ async def test_a_message_for_later_waits(db, database):
     assert handler.got == [2]
 
 
-async def test_what_a_killed_worker_had_begun_is_done_by_another(db, database, monkeypatch):
+async def test_what_a_killed_worker_had_begun_is_done_by_another(
+    db: Database, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(outbox, "RESCUE_SECONDS", 0.05)
     monkeypatch.setattr(outbox, "STALLED_SECONDS", 0.5)
     await _publish(db, 1, lock="tenant:1")
@@ -133,7 +144,7 @@ async def test_what_a_killed_worker_had_begun_is_done_by_another(db, database, m
     assert handler.got == [1]
 
 
-async def test_done_messages_do_not_pile_up(db, database):
+async def test_done_messages_do_not_pile_up(db: Database, database: TestDatabase) -> None:
     handler = Handler()
     await _publish(db, 1, 2, 3)
     async with _working(database, {"merge": handler}):

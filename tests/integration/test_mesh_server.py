@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 
 import grpc
@@ -22,9 +24,10 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from mesh.clock import SystemClock
 from mesh.errors import Unavailable
-from mesh.server import Server, running
+from mesh.server import Server, Service, running
+from mesh.tls import Tls
 from stack.certificates import issue, make_ca
-from tests.support.mesh import TokenIssuer, connect
+from tests.support.mesh import Peers, TokenIssuer, connect
 from tests.support.mesh_service import AUTH, Auth, service
 from tests.support.waiting import until
 
@@ -43,12 +46,12 @@ class Check:
 
 
 @pytest.fixture
-def issuer():
+def issuer() -> TokenIssuer:
     return TokenIssuer()
 
 
 @asynccontextmanager
-async def _started(made, tls, **options):
+async def _started(made: Service, tls: Tls, **options: Any) -> AsyncIterator[Server]:
     server = Server(made, listen="127.0.0.1:0", tls=tls, clock=SystemClock(), **options)
     await server.start()
     try:
@@ -57,24 +60,28 @@ async def _started(made, tls, **options):
         await server.stop(grace=0)
 
 
-def _connect(server, peers, peer="gateway"):
+def _connect(server: Server, peers: Peers, peer: str = "gateway") -> grpc.aio.Channel:
     return connect(f"127.0.0.1:{server.port}", "svc-registry", peers(peer))
 
 
-async def _health(channel, name: str = "") -> int:
-    answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=name))
-    return answer.status
+def _health_stub(channel: grpc.aio.Channel) -> Any:  # its type tells of none of its methods
+    return health_pb2_grpc.HealthStub(channel)
 
 
-async def test_a_service_serves_only_while_its_checks_pass(issuer, peers):
+async def _health(channel: grpc.aio.Channel, name: str = "") -> int:
+    status: int = (await _health_stub(channel).Check(health_pb2.HealthCheckRequest(service=name))).status
+    return status
+
+
+async def test_a_service_serves_only_while_its_checks_pass(issuer: TokenIssuer, peers: Peers) -> None:
     check = Check()
     made = service(issuer, checks={"database": check})
     async with _started(made, peers("svc-registry")) as server, _connect(server, peers) as channel:
-        watched = []
+        watched: list[int] = []
 
-        async def watch():
+        async def watch() -> None:
             request = health_pb2.HealthCheckRequest(service=AUTH.full_name)
-            async for answer in health_pb2_grpc.HealthStub(channel).Watch(request):
+            async for answer in _health_stub(channel).Watch(request):
                 watched.append(answer.status)
 
         watching = asyncio.create_task(watch())
@@ -92,7 +99,7 @@ async def test_a_service_serves_only_while_its_checks_pass(issuer, peers):
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def test_every_mounted_service_has_its_own_health(issuer, peers):
+async def test_every_mounted_service_has_its_own_health(issuer: TokenIssuer, peers: Peers) -> None:
     async with (
         running(service(issuer), tls=peers("svc-registry"), grace=0) as server,
         _connect(server, peers) as channel,
@@ -103,22 +110,23 @@ async def test_every_mounted_service_has_its_own_health(issuer, peers):
         assert refused.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-async def test_a_stop_says_not_serving_first_and_lets_calls_finish(issuer, peers):
+async def test_a_stop_says_not_serving_first_and_lets_calls_finish(issuer: TokenIssuer, peers: Peers) -> None:
     entered, finish = asyncio.Event(), asyncio.Event()
 
     class Slow(Auth):
-        async def GetJwks(self, request, context):
+        async def GetJwks(self, request: auth_pb2.GetJwksRequest, context: object) -> auth_pb2.GetJwksResponse:
             entered.set()
             await finish.wait()
             return auth_pb2.GetJwksResponse()
 
-    statuses = []
+    slow = Slow()  # type: ignore[abstract]  # the rest is not built
+    statuses: list[int] = []
 
-    async def hook():
+    async def hook() -> None:
         statuses.append(await _health(health_channel))
 
     async with (
-        running(service(issuer, Slow(), on_drain=[hook]), tls=peers("svc-registry"), grace=10) as server,
+        running(service(issuer, slow, on_drain=[hook]), tls=peers("svc-registry"), grace=10) as server,
         _connect(server, peers) as channel,
         _connect(server, peers) as health_channel,
     ):
@@ -133,19 +141,19 @@ async def test_a_stop_says_not_serving_first_and_lets_calls_finish(issuer, peers
     assert statuses == [NOT_SERVING]
 
 
-async def _jwks(channel):
+async def _jwks(channel: grpc.aio.Channel) -> auth_pb2.GetJwksResponse:
     return await auth_pb2_grpc.AuthServiceStub(channel).GetJwks(auth_pb2.GetJwksRequest())
 
 
-async def test_a_drain_hook_that_fails_does_not_keep_the_process_alive(issuer, peers):
-    async def hook():
+async def test_a_drain_hook_that_fails_does_not_keep_the_process_alive(issuer: TokenIssuer, peers: Peers) -> None:
+    async def hook() -> None:
         raise ValueError
 
     async with running(service(issuer, on_drain=[hook]), tls=peers("svc-registry"), grace=0):
         pass
 
 
-async def test_reflection_tells_the_contracts(issuer, peers):
+async def test_reflection_tells_the_contracts(issuer: TokenIssuer, peers: Peers) -> None:
     async with (
         running(service(issuer), tls=peers("svc-registry"), grace=0) as server,
         _connect(server, peers) as channel,
@@ -157,7 +165,7 @@ async def test_reflection_tells_the_contracts(issuer, peers):
     assert {AUTH.full_name, "grpc.health.v1.Health", "footfall.ingest.v1.FeedService"} <= names
 
 
-async def test_sockets_are_shown_to_the_operator_alone(issuer, peers):
+async def test_sockets_are_shown_to_the_operator_alone(issuer: TokenIssuer, peers: Peers) -> None:
     request = channelz_pb2.GetServersRequest()
     async with (
         running(service(issuer), tls=peers("svc-registry"), grace=0) as server,
@@ -179,7 +187,7 @@ def _get(port: int, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-async def test_metrics_and_health_are_told_over_http(issuer, peers):
+async def test_metrics_and_health_are_told_over_http(issuer: TokenIssuer, peers: Peers) -> None:
     check = Check()
     made = service(issuer, checks={"database": check})
     async with _started(made, peers("svc-registry"), metrics_listen="127.0.0.1:0") as server:
@@ -196,7 +204,7 @@ async def test_metrics_and_health_are_told_over_http(issuer, peers):
         assert (await asyncio.to_thread(_get, port, "/elsewhere"))[0] == 404
 
 
-async def test_two_servers_cannot_share_an_address(issuer, peers):
+async def test_two_servers_cannot_share_an_address(issuer: TokenIssuer, peers: Peers) -> None:
     async with running(service(issuer), tls=peers("svc-registry"), grace=0) as server:
         second = Server(
             service(issuer), listen=f"127.0.0.1:{server.port}", tls=peers("svc-registry"), clock=SystemClock()
@@ -206,7 +214,7 @@ async def test_two_servers_cannot_share_an_address(issuer, peers):
         await second.stop(grace=0)
 
 
-async def test_a_renewed_certificate_is_shown_without_a_restart(issuer, tmp_path):
+async def test_a_renewed_certificate_is_shown_without_a_restart(issuer: TokenIssuer, tmp_path: Path) -> None:
     folder = tmp_path / "certificates"
     authority = make_ca(folder)
     tls, gateway = issue(authority, "svc-registry"), issue(authority, "gateway")
@@ -219,7 +227,7 @@ async def test_a_renewed_certificate_is_shown_without_a_restart(issuer, tmp_path
             await _jwks(channel)
 
 
-async def test_a_certificate_of_another_authority_is_refused(issuer, peers, tmp_path):
+async def test_a_certificate_of_another_authority_is_refused(issuer: TokenIssuer, peers: Peers, tmp_path: Path) -> None:
     stranger = issue(make_ca(tmp_path / "other"), "gateway")
     ours = peers("svc-registry")
     tls = type(ours)(ca=ours.ca, cert=stranger.cert, key=stranger.key)
@@ -249,7 +257,7 @@ main("svc-registry", ServiceSettings, build)
 
 
 @pytest.fixture
-def environment(peers):
+def environment(peers: Peers) -> dict[str, str]:
     tls = peers("svc-registry")
     return {
         **os.environ,
@@ -264,19 +272,19 @@ def environment(peers):
     }
 
 
-def _program(environment, *arguments):
+def _program(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", PROGRAM, *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_check_config_prints_the_settings_with_secrets_hidden(environment):
+def test_check_config_prints_the_settings_with_secrets_hidden(environment: dict[str, str]) -> None:
     done = _program(environment, "--check-config")
     assert done.returncode == 0
     assert "FOOTFALL_LISTEN=127.0.0.1:0" in done.stdout
     assert "hunter2" not in done.stdout
 
 
-def test_wrong_settings_end_the_program_and_each_is_named(environment):
+def test_wrong_settings_end_the_program_and_each_is_named(environment: dict[str, str]) -> None:
     del environment["FOOTFALL_LISTEN"]
     environment["FOOTFALL_DATABASE_URL"] = "hunter2"
     done = _program(environment)
@@ -289,9 +297,10 @@ def test_wrong_settings_end_the_program_and_each_is_named(environment):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_program_gracefully(environment, number):
+def test_a_signal_ends_the_program_gracefully(environment: dict[str, str], number: signal.Signals) -> None:
     command = [sys.executable, "-c", PROGRAM]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stderr is not None
         while '"serving":true' not in child.stderr.readline():
             pass
         child.send_signal(number)
@@ -301,7 +310,7 @@ def test_a_signal_ends_the_program_gracefully(environment, number):
     assert '"event":"stopped"' in err
 
 
-def test_an_address_that_is_taken_is_named(environment):
+def test_an_address_that_is_taken_is_named(environment: dict[str, str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import grpc
 import pytest
 from footfall.ingest.v1 import event_pb2, feed_pb2, feed_pb2_grpc, ingest_pb2, ingest_pb2_grpc
+from google.protobuf.message import Message
 
 from mesh.access import Role
 from mesh.auth import Revocations
 from mesh.clock import FakeClock
-from mesh.server import running
-from tests.support.mesh import TokenIssuer, connect, fields, reason
+from mesh.server import Server, running
+from tests.support.mesh import Peers, TokenIssuer, connect, fields, reason
 from tests.support.mesh_service import Feed, Ingest, service
 from tests.support.waiting import until
 
 TENANT, FAMILY, WORKER = uuid4(), uuid4(), uuid4()
+Outgoing = asyncio.Queue[ingest_pb2.StreamFacesRequest | None]
+Served = Callable[..., AbstractAsyncContextManager[tuple[Server, grpc.aio.Channel]]]
 BATCH = ingest_pb2.StreamFacesRequest(batch=1, events=[event_pb2.FaceDetected()])
 
 
 class Watch:
     """A client's side of a stream: what came, and how it ended."""
 
-    def __init__(self, stream) -> None:
+    def __init__(self, stream: AsyncIterable[Message]) -> None:
         self.stream = stream
-        self.came = []
+        self.came: list[Any] = []
         self.error: grpc.aio.AioRpcError | None = None
         self.task = asyncio.create_task(self._read())
 
@@ -39,36 +44,40 @@ class Watch:
         except grpc.aio.AioRpcError as error:
             self.error = error
 
-    async def ended(self) -> str:
+    async def refusal(self) -> grpc.aio.AioRpcError:
         await self.task
         assert self.error is not None
-        return reason(self.error) or self.error.code().name
+        return self.error
+
+    async def ended(self) -> str:
+        error = await self.refusal()
+        return reason(error) or error.code().name
 
 
 @pytest.fixture
-def clock():
+def clock() -> FakeClock:
     return FakeClock(datetime(2026, 5, 1, tzinfo=UTC))
 
 
 @pytest.fixture
-def issuer(clock):
+def issuer(clock: FakeClock) -> TokenIssuer:
     return TokenIssuer(clock)
 
 
 @pytest.fixture
-def ingest():
-    return Ingest()
+def ingest() -> Ingest:
+    return Ingest()  # type: ignore[abstract]  # the rest is not built
 
 
 @pytest.fixture
-def feed():
-    return Feed()
+def feed() -> Feed:
+    return Feed()  # type: ignore[abstract]  # the rest is not built
 
 
 @pytest.fixture
-def served(issuer, ingest, feed, peers, clock):
+def served(issuer: TokenIssuer, ingest: Ingest, feed: Feed, peers: Peers, clock: FakeClock) -> Served:
     @asynccontextmanager
-    async def opened(token, **changes):
+    async def opened(token: str, **changes: Any) -> AsyncIterator[tuple[Server, grpc.aio.Channel]]:
         made = service(issuer, ingest=ingest, feed=feed, **changes)
         async with (
             running(made, tls=peers("svc-ingest"), clock=clock, grace=5) as server,
@@ -79,14 +88,14 @@ def served(issuer, ingest, feed, peers, clock):
     return opened
 
 
-def _worker(issuer, **claims):
+def _worker(issuer: TokenIssuer, **claims: Any) -> str:
     return issuer.token(Role.WORKER, **{"tenant_id": TENANT, "subject_id": WORKER, **claims})
 
 
-async def _open_faces(channel, ingest) -> tuple[Watch, asyncio.Queue]:
-    outgoing: asyncio.Queue = asyncio.Queue()
+async def _open_faces(channel: grpc.aio.Channel, ingest: Ingest) -> tuple[Watch, Outgoing]:
+    outgoing: Outgoing = asyncio.Queue()
 
-    async def requests():
+    async def requests() -> AsyncIterator[ingest_pb2.StreamFacesRequest]:
         while (message := await outgoing.get()) is not None:
             yield message
 
@@ -96,14 +105,14 @@ async def _open_faces(channel, ingest) -> tuple[Watch, asyncio.Queue]:
     return watch, outgoing
 
 
-async def _open_feed(channel, feed) -> Watch:
+async def _open_feed(channel: grpc.aio.Channel, feed: Feed) -> Watch:
     watch = Watch(feed_pb2_grpc.FeedServiceStub(channel).WatchVisits(feed_pb2.WatchVisitsRequest()))
     await feed.opened.wait()
     await until(lambda: watch.came)
     return watch
 
 
-async def test_a_bidi_stream_answers_batch_by_batch(served, issuer, ingest):
+async def test_a_bidi_stream_answers_batch_by_batch(served: Served, issuer: TokenIssuer, ingest: Ingest) -> None:
     async with served(_worker(issuer)) as (_, channel):
         watch, outgoing = await _open_faces(channel, ingest)
         await outgoing.put(BATCH)
@@ -115,19 +124,23 @@ async def test_a_bidi_stream_answers_batch_by_batch(served, issuer, ingest):
     assert ingest.ended.is_set()
 
 
-async def test_a_malformed_message_ends_the_stream_with_its_field_named(served, issuer, ingest):
+async def test_a_malformed_message_ends_the_stream_with_its_field_named(
+    served: Served, issuer: TokenIssuer, ingest: Ingest
+) -> None:
     async with served(_worker(issuer)) as (_, channel):
         watch, outgoing = await _open_faces(channel, ingest)
         await outgoing.put(ingest_pb2.StreamFacesRequest(batch=0, events=[event_pb2.FaceDetected()]))
         assert await watch.ended() == "INVALID_FIELD"
-        assert fields(watch.error) == ["batch"]
+        assert fields(await watch.refusal()) == ["batch"]
     assert ingest.ended.is_set()
 
 
-async def test_a_revocation_reaches_an_open_stream_within_ten_seconds(served, issuer, feed, clock):
-    revoked = {}
+async def test_a_revocation_reaches_an_open_stream_within_ten_seconds(
+    served: Served, issuer: TokenIssuer, feed: Feed, clock: FakeClock
+) -> None:
+    revoked: dict[str, datetime] = {}
 
-    async def source():
+    async def source() -> dict[str, datetime]:
         return revoked
 
     token = issuer.token(Role.VIEWER, tenant_id=TENANT, family=FAMILY)
@@ -141,11 +154,13 @@ async def test_a_revocation_reaches_an_open_stream_within_ten_seconds(served, is
             for _ in range(20):
                 await asyncio.sleep(0)
         assert await watch.ended() == "TOKEN_REVOKED"
-        assert watch.error.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert (await watch.refusal()).code() is grpc.StatusCode.UNAUTHENTICATED
     assert feed.ended.is_set()
 
 
-async def test_a_stream_ends_with_its_token(served, issuer, ingest, clock):
+async def test_a_stream_ends_with_its_token(
+    served: Served, issuer: TokenIssuer, ingest: Ingest, clock: FakeClock
+) -> None:
     async with served(_worker(issuer)) as (server, channel):
         watch, _ = await _open_faces(channel, ingest)
         clock.advance(899)
@@ -157,7 +172,9 @@ async def test_a_stream_ends_with_its_token(served, issuer, ingest, clock):
     assert ingest.ended.is_set()
 
 
-async def test_a_newer_token_prolongs_a_stream(served, issuer, ingest, clock):
+async def test_a_newer_token_prolongs_a_stream(
+    served: Served, issuer: TokenIssuer, ingest: Ingest, clock: FakeClock
+) -> None:
     async with served(_worker(issuer)) as (server, channel):
         watch, outgoing = await _open_faces(channel, ingest)
         clock.advance(600)
@@ -175,7 +192,9 @@ async def test_a_newer_token_prolongs_a_stream(served, issuer, ingest, clock):
 @pytest.mark.parametrize(
     "claims", [{"subject_id": uuid4()}, {"tenant_id": uuid4()}, {"aud": "elsewhere"}], ids=["subject", "tenant", "aud"]
 )
-async def test_another_ones_token_prolongs_nothing(served, issuer, ingest, claims):
+async def test_another_ones_token_prolongs_nothing(
+    served: Served, issuer: TokenIssuer, ingest: Ingest, claims: dict[str, object]
+) -> None:
     async with served(_worker(issuer)) as (_, channel):
         watch, outgoing = await _open_faces(channel, ingest)
         ingest.next_token = _worker(issuer, **claims)
@@ -183,7 +202,9 @@ async def test_another_ones_token_prolongs_nothing(served, issuer, ingest, claim
         assert await watch.ended() == "TOKEN_INVALID"
 
 
-async def test_a_stream_that_is_writing_to_a_slow_reader_ends_too(served, issuer, feed, clock):
+async def test_a_stream_that_is_writing_to_a_slow_reader_ends_too(
+    served: Served, issuer: TokenIssuer, feed: Feed, clock: FakeClock
+) -> None:
     feed.endless = True
     token = issuer.token(Role.VIEWER, tenant_id=TENANT)
     async with served(token) as (server, channel):
@@ -200,7 +221,7 @@ async def test_a_stream_that_is_writing_to_a_slow_reader_ends_too(served, issuer
     assert feed.ended.is_set()
 
 
-async def test_a_client_that_goes_ends_its_handler_at_once(served, issuer, feed):
+async def test_a_client_that_goes_ends_its_handler_at_once(served: Served, issuer: TokenIssuer, feed: Feed) -> None:
     async with served(issuer.token(Role.VIEWER, tenant_id=TENANT)) as (server, channel):
         stream = feed_pb2_grpc.FeedServiceStub(channel).WatchVisits(feed_pb2.WatchVisitsRequest())
         await stream.read()
@@ -209,7 +230,9 @@ async def test_a_client_that_goes_ends_its_handler_at_once(served, issuer, feed)
         await until(lambda: not len(server.streams))
 
 
-async def test_a_client_that_goes_in_the_middle_of_a_write_ends_its_handler_too(served, issuer, feed):
+async def test_a_client_that_goes_in_the_middle_of_a_write_ends_its_handler_too(
+    served: Served, issuer: TokenIssuer, feed: Feed
+) -> None:
     feed.endless = True
     async with served(issuer.token(Role.VIEWER, tenant_id=TENANT)) as (server, channel):
         stream = feed_pb2_grpc.FeedServiceStub(channel).WatchVisits(feed_pb2.WatchVisitsRequest())
@@ -220,10 +243,12 @@ async def test_a_client_that_goes_in_the_middle_of_a_write_ends_its_handler_too(
         await until(lambda: not len(server.streams))
 
 
-async def test_a_stop_ends_streams_with_its_reason_after_the_drain_hooks(served, issuer, feed):
-    order = []
+async def test_a_stop_ends_streams_with_its_reason_after_the_drain_hooks(
+    served: Served, issuer: TokenIssuer, feed: Feed
+) -> None:
+    order: list[bool] = []
 
-    async def hook():
+    async def hook() -> None:
         order.append(feed.ended.is_set())
 
     async with served(issuer.token(Role.VIEWER, tenant_id=TENANT), on_drain=[hook]) as (server, channel):
@@ -234,18 +259,18 @@ async def test_a_stop_ends_streams_with_its_reason_after_the_drain_hooks(served,
     assert order[0] is False
 
 
-async def test_a_role_may_not_open_anothers_stream(served, issuer):
+async def test_a_role_may_not_open_anothers_stream(served: Served, issuer: TokenIssuer) -> None:
     async with served(issuer.token(Role.VIEWER, tenant_id=TENANT)) as (_, channel):
         watch = Watch(ingest_pb2_grpc.IngestServiceStub(channel).StreamFaces(_nothing()))
         assert await watch.ended() == "ROLE_NOT_ALLOWED"
 
 
-async def _nothing():
+async def _nothing() -> AsyncIterator[ingest_pb2.StreamFacesRequest]:
     return
     yield
 
 
-async def test_a_stream_that_is_not_built_yet_says_so(issuer, peers):
+async def test_a_stream_that_is_not_built_yet_says_so(issuer: TokenIssuer, peers: Peers) -> None:
     made = service(issuer)
     async with (
         running(made, tls=peers("svc-ingest"), clock=issuer.clock, grace=0) as server,

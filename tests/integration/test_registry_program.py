@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 from footfall.registry.v1 import auth_pb2, auth_pb2_grpc
@@ -59,7 +60,7 @@ async def test_the_first_admin_is_made_once_and_signs_in(
     )
     try:
         async with connect(environment["FOOTFALL_LISTEN"], PEER, peers("gateway")) as channel:
-            health = health_pb2_grpc.HealthStub(channel)
+            health: Any = health_pb2_grpc.HealthStub(channel)
             async for answer in health.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True):
                 if answer.status == health_pb2.HealthCheckResponse.SERVING:
                     break

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mesh.ids import TenantId
 from stack.postgres import Postgres
 from tests.support.database import TestDatabase, fresh_database
 from tests.support.fold_oracle import Rule, Sighting, Visit, day_start, fold
@@ -225,7 +226,9 @@ def test_a_worker_held_to_its_site_still_sees_that_a_first_visit_was_elsewhere(
 def seed_tenant_site(database: TestDatabase, place: Place) -> Place:
     from tests.support.seed import SeededTenant
 
-    other = seed_site(database, SeededTenant(place.tenant_id, place.site_id, place.camera_id, place.camera_id))
+    other = seed_site(
+        database, SeededTenant(TenantId(place.tenant_id), place.site_id, place.camera_id, place.camera_id)
+    )
     return Place(other.tenant_id, other.site_id, other.camera_id)
 
 

@@ -114,8 +114,8 @@ def service(issuer: TokenIssuer, auth: Auth | None = None, ingest: Ingest | None
     return replace(
         Service(
             mounts=[
-                Mount(AUTH, auth or Auth()),
-                Mount(INGEST, ingest or Ingest()),
+                Mount(AUTH, auth or Auth()),  # type: ignore[abstract]  # the rest is not built
+                Mount(INGEST, ingest or Ingest()),  # type: ignore[abstract]  # the rest is not built
                 Mount(FEED, changes.pop("feed", None)),
             ],
             policy=POLICY,

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
+from mesh.ids import TenantId
 from tests.support.database import TestDatabase
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -17,7 +18,7 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 class SeededTenant:
     """What was laid out; every id is fresh."""
 
-    tenant_id: UUID
+    tenant_id: TenantId
     site_id: UUID
     camera_id: UUID
     worker_id: UUID
@@ -27,7 +28,7 @@ def seed_tenant(
     database: TestDatabase, *, name: str = "Acme", time_zone: str = "Europe/Vienna", privacy_mode: str = "FULL"
 ) -> SeededTenant:
     """A tenant with one site, one entrance camera and one worker, who has held its epoch 1 since 2020."""
-    seeded = SeededTenant(uuid4(), uuid4(), uuid4(), uuid4())
+    seeded = SeededTenant(TenantId(uuid4()), uuid4(), uuid4(), uuid4())
     with database.superuser() as connection:
         connection.execute("INSERT INTO tenants (id, display_name) VALUES (%s, %s)", (seeded.tenant_id, name))
         connection.execute("INSERT INTO tenant_ids (id) VALUES (%s)", (seeded.tenant_id,))

@@ -22,7 +22,7 @@ def _documented() -> dict[str, str]:
     return {reason: code for code, reason in pairs}
 
 
-def test_every_reason_has_its_grpc_code_as_the_contract_documents_it():
+def test_every_reason_has_its_grpc_code_as_the_contract_documents_it() -> None:
     assert set(REASONS) == set(ALL)
     documented = _documented()
     assert {problem_pb2.ErrorReason.Name(r): code.name for r, code in REASONS.items()} == documented
@@ -47,11 +47,11 @@ def test_every_reason_has_its_grpc_code_as_the_contract_documents_it():
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, MeshError) else "",
 )
-def test_each_refusal_has_its_code_and_reason(error, code, reason):
+def test_each_refusal_has_its_code_and_reason(error: MeshError, code: str, reason: str) -> None:
     assert (error.code.name, error.reason_name) == (code, reason)
 
 
-def test_an_error_crosses_the_wire_whole():
+def test_an_error_crosses_the_wire_whole() -> None:
     sent = MeshError(
         problem_pb2.ERROR_REASON_RATE_LIMITED,
         "too fast",
@@ -65,7 +65,7 @@ def test_an_error_crosses_the_wire_whole():
     assert str(received) == "too fast"
 
 
-def test_a_status_of_another_domain_is_not_taken_for_ours():
+def test_a_status_of_another_domain_is_not_taken_for_ours() -> None:
     status = to_status(errors.Conflict("x"))
     info = error_details_pb2.ErrorInfo(reason="CONFLICT", domain="example.com")
     status.details[0].Pack(info)
@@ -73,17 +73,17 @@ def test_a_status_of_another_domain_is_not_taken_for_ours():
     assert from_status(status_pb2.Status(code=2)) is None
 
 
-def test_a_reason_of_a_newer_peer_is_not_guessed():
+def test_a_reason_of_a_newer_peer_is_not_guessed() -> None:
     status = to_status(errors.Conflict("x"))
     status.details[0].Pack(error_details_pb2.ErrorInfo(reason="OF_NEXT_YEAR", domain="footfall"))
     assert from_status(status) is None
 
 
-def test_the_same_error_is_a_problem_in_a_batch():
+def test_the_same_error_is_a_problem_in_a_batch() -> None:
     made = problem(InvalidField("embedding.vector", "must be 2048 bytes"))
     assert made.reason == problem_pb2.ERROR_REASON_INVALID_FIELD
     assert [(v.field, v.description) for v in made.violations] == [("embedding.vector", "must be 2048 bytes")]
 
 
-def test_codes_are_grpc_codes():
+def test_codes_are_grpc_codes() -> None:
     assert all(isinstance(code, grpc.StatusCode) for code in REASONS.values())

@@ -14,7 +14,7 @@ class RegistrySettings(ServiceSettings):
 
 
 @pytest.fixture
-def environment(tmp_path, monkeypatch):
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for variable in ("CA", "CERT", "KEY"):
         file = tmp_path / f"{variable.lower()}.pem"
         file.write_text("pem")
@@ -26,14 +26,14 @@ def environment(tmp_path, monkeypatch):
     return monkeypatch
 
 
-def test_settings_come_from_the_environment(environment):
+def test_settings_come_from_the_environment(environment: pytest.MonkeyPatch) -> None:
     settings = load(RegistrySettings)
     assert settings.listen == "127.0.0.1:8401"
     assert settings.lease_seconds == 20
     assert settings.database_url.get_secret_value() == URL
 
 
-def test_every_missing_variable_is_named_at_once(environment):
+def test_every_missing_variable_is_named_at_once(environment: pytest.MonkeyPatch) -> None:
     environment.delenv("FOOTFALL_LISTEN")
     environment.delenv("FOOTFALL_TLS_CA")
     with pytest.raises(SettingsError) as refused:
@@ -55,7 +55,9 @@ def test_every_missing_variable_is_named_at_once(environment):
         ("DATABASE_POOL_SIZE", "hunter2"),
     ],
 )
-def test_a_wrong_value_is_refused_by_its_variable_and_never_repeated(environment, variable, value):
+def test_a_wrong_value_is_refused_by_its_variable_and_never_repeated(
+    environment: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
     environment.setenv(f"FOOTFALL_{variable}", value)
     with pytest.raises(SettingsError) as refused:
         load(RegistrySettings)
@@ -63,12 +65,12 @@ def test_a_wrong_value_is_refused_by_its_variable_and_never_repeated(environment
     assert "hunter2" not in str(refused.value)
 
 
-def test_an_empty_variable_is_no_value(environment):
+def test_an_empty_variable_is_no_value(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("FOOTFALL_LEASE_SECONDS", "")
     assert load(RegistrySettings).lease_seconds == 20
 
 
-def test_settings_are_printed_without_their_secrets(environment):
+def test_settings_are_printed_without_their_secrets(environment: pytest.MonkeyPatch) -> None:
     text = describe(load(RegistrySettings))
     assert "FOOTFALL_LISTEN=127.0.0.1:8401" in text
     assert "FOOTFALL_LEASE_SECONDS=20" in text
@@ -76,27 +78,27 @@ def test_settings_are_printed_without_their_secrets(environment):
     assert "c2VjcmV0" not in text
 
 
-def test_settings_do_not_change(environment):
+def test_settings_do_not_change(environment: pytest.MonkeyPatch) -> None:
     settings = load(RegistrySettings)
     with pytest.raises(ValidationError, match="frozen"):
         settings.lease_seconds = 5
 
 
-def test_other_variables_of_the_mesh_do_no_harm(environment):
+def test_other_variables_of_the_mesh_do_no_harm(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("FOOTFALL_OF_ANOTHER_SERVICE", "x")
     load(RegistrySettings)
 
 
-def test_a_test_may_set_what_it_likes(environment):
+def test_a_test_may_set_what_it_likes(environment: pytest.MonkeyPatch) -> None:
     assert load(RegistrySettings, lease_seconds=1).lease_seconds == 1
 
 
-def test_the_agents_settings_need_no_database(monkeypatch):
+def test_the_agents_settings_need_no_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOOTFALL_LOG_LEVEL", "DEBUG")
     assert load(MeshSettings).log_level == "DEBUG"
 
 
-def test_what_one_process_hands_to_another_is_read_back(environment):
+def test_what_one_process_hands_to_another_is_read_back(environment: pytest.MonkeyPatch) -> None:
     settings = load(RegistrySettings, files_allowed=True)
     handed = as_environment({**settings.__dict__, "unset": None})
     assert handed["FOOTFALL_DATABASE_URL"] == URL

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
@@ -9,18 +10,18 @@ from tests.support.waiting import until
 
 
 @pytest.fixture
-def clock():
+def clock() -> FakeClock:
     return FakeClock()
 
 
 @pytest.fixture
-async def supervisor(clock):
+async def supervisor(clock: FakeClock) -> AsyncIterator[Supervisor]:
     supervisor = Supervisor(clock)
     yield supervisor
     await supervisor.stop()
 
 
-async def test_work_is_done_at_once_and_again_after_each_pause(supervisor, clock):
+async def test_work_is_done_at_once_and_again_after_each_pause(supervisor: Supervisor, clock: FakeClock) -> None:
     turns: list[float] = []
 
     async def work() -> None:
@@ -35,7 +36,7 @@ async def test_work_is_done_at_once_and_again_after_each_pause(supervisor, clock
     await until(lambda: len(turns) == 2)
 
 
-async def test_a_failure_is_logged_and_the_work_goes_on(supervisor, clock):
+async def test_a_failure_is_logged_and_the_work_goes_on(supervisor: Supervisor, clock: FakeClock) -> None:
     turns: list[int] = []
 
     async def work() -> None:
@@ -50,7 +51,7 @@ async def test_a_failure_is_logged_and_the_work_goes_on(supervisor, clock):
     await until(lambda: len(turns) >= 3)
 
 
-async def test_failures_in_a_row_wait_longer_each_time_up_to_a_limit(supervisor, clock):
+async def test_failures_in_a_row_wait_longer_each_time_up_to_a_limit(supervisor: Supervisor, clock: FakeClock) -> None:
     turns: list[float] = []
 
     async def work() -> None:
@@ -68,7 +69,7 @@ async def test_failures_in_a_row_wait_longer_each_time_up_to_a_limit(supervisor,
     assert pauses[-1] >= 15
 
 
-async def test_one_failing_task_does_not_stop_the_others(supervisor, clock):
+async def test_one_failing_task_does_not_stop_the_others(supervisor: Supervisor, clock: FakeClock) -> None:
     done = asyncio.Event()
 
     async def fails() -> None:
@@ -82,7 +83,7 @@ async def test_one_failing_task_does_not_stop_the_others(supervisor, clock):
     await done.wait()
 
 
-async def test_all_work_ends_together(clock):
+async def test_all_work_ends_together(clock: FakeClock) -> None:
     supervisor, ended = Supervisor(clock), []
 
     async def work() -> None:

@@ -3,15 +3,19 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import structlog
 
 from mesh import telemetry
 
+Lines = Callable[[], list[dict[str, Any]]]
+
 
 @pytest.fixture
-def lines():
+def lines() -> Iterator[Lines]:
     """What is logged meanwhile, as objects."""
     root = logging.getLogger()
     before = (root.handlers[:], root.level, structlog.get_config())
@@ -22,7 +26,7 @@ def lines():
     structlog.configure(**before[2])
 
 
-def test_a_line_is_one_json_object(lines):
+def test_a_line_is_one_json_object(lines: Lines) -> None:
     structlog.get_logger().info("lease_granted", camera_id="c", epoch=3)
     (line,) = lines()
     assert (line["event"], line["camera_id"], line["epoch"]) == ("lease_granted", "c", 3)
@@ -30,7 +34,7 @@ def test_a_line_is_one_json_object(lines):
     assert line["timestamp"].endswith("Z")
 
 
-def test_lines_of_a_request_bear_its_id(lines):
+def test_lines_of_a_request_bear_its_id(lines: Lines) -> None:
     with telemetry.request_scope("abc"):
         structlog.get_logger().info("inside")
     structlog.get_logger().info("outside")
@@ -39,13 +43,13 @@ def test_lines_of_a_request_bear_its_id(lines):
     assert "request_id" not in outside
 
 
-def test_lines_of_other_libraries_are_json_too(lines):
+def test_lines_of_other_libraries_are_json_too(lines: Lines) -> None:
     logging.getLogger("asyncio").warning("of %s", "asyncio")
     (line,) = lines()
     assert (line["event"], line["service"]) == ("of asyncio", "svc-test")
 
 
-def test_an_exception_is_one_line_too(lines):
+def test_an_exception_is_one_line_too(lines: Lines) -> None:
     try:
         raise ValueError("x")
     except ValueError:
@@ -54,23 +58,23 @@ def test_an_exception_is_one_line_too(lines):
     assert "ValueError" in line["exception"]
 
 
-def test_quieter_levels_are_left_out(lines):
+def test_quieter_levels_are_left_out(lines: Lines) -> None:
     structlog.get_logger().debug("not written")
     assert lines() == []
 
 
 @pytest.mark.parametrize("given", ["", None, "has space", "x" * 129, "new\nline", "é"])
-def test_an_id_that_does_not_belong_in_a_log_is_replaced(given):
+def test_an_id_that_does_not_belong_in_a_log_is_replaced(given: str | None) -> None:
     made = telemetry.acceptable_request_id(given)
     assert made != given
     assert len(made) == 36
 
 
-def test_a_callers_own_id_is_kept():
+def test_a_callers_own_id_is_kept() -> None:
     assert telemetry.acceptable_request_id("order-4711/a") == "order-4711/a"
 
 
-def test_the_four_modules_of_the_agent_bring_no_server_with_them():
+def test_the_four_modules_of_the_agent_bring_no_server_with_them() -> None:
     code = (
         "import sys, mesh.clock, mesh.ids, mesh.settings, mesh.telemetry;"
         "print([m for m in ('grpc', 'sqlalchemy', 'asyncpg', 'google.protobuf', 'minio') if m in sys.modules])"

@@ -12,12 +12,12 @@ TENANT, IMAGE = TenantId(uuid4()), ImageId(uuid4())
 
 
 @pytest.fixture
-def clock():
+def clock() -> FakeClock:
     return FakeClock()
 
 
 @pytest.fixture
-def signer(clock):
+def signer(clock: FakeClock) -> ImageSigner:
     return ImageSigner(KeyRing([Key("a", b"a" * 32)]), clock)
 
 
@@ -25,19 +25,19 @@ def _signature(path: str) -> str:
     return path.partition("?sig=")[2]
 
 
-def test_a_signed_path_tells_whose_image_it_is(signer):
+def test_a_signed_path_tells_whose_image_it_is(signer: ImageSigner) -> None:
     signed = signer.path(TENANT, IMAGE)
     assert signed.path.startswith(f"/v1/images/{IMAGE}?sig=")
     assert signer.check(IMAGE, _signature(signed.path)) == TENANT
 
 
-def test_a_signature_is_good_for_one_image(signer):
+def test_a_signature_is_good_for_one_image(signer: ImageSigner) -> None:
     with pytest.raises(PermissionDenied) as refused:
         signer.check(ImageId(uuid4()), _signature(signer.path(TENANT, IMAGE).path))
     assert refused.value.reason_name == "SIGNATURE_INVALID"
 
 
-def test_a_signature_ends(signer, clock):
+def test_a_signature_ends(signer: ImageSigner, clock: FakeClock) -> None:
     signed = signer.path(TENANT, IMAGE)
     clock.advance(899)
     signer.check(IMAGE, _signature(signed.path))
@@ -48,12 +48,12 @@ def test_a_signature_ends(signer, clock):
 
 
 @pytest.mark.parametrize("signature", ["", "x", "AAAA", "é", "%2F", "A" * 48, "A" * 47, "A" * 4096])
-def test_what_is_no_signature_is_refused(signer, signature):
+def test_what_is_no_signature_is_refused(signer: ImageSigner, signature: str) -> None:
     with pytest.raises(PermissionDenied):
         signer.check(IMAGE, signature)
 
 
-def test_nobody_prolongs_a_signature_or_changes_its_tenant(signer):
+def test_nobody_prolongs_a_signature_or_changes_its_tenant(signer: ImageSigner) -> None:
     good = _signature(signer.path(TENANT, IMAGE).path)
     for position in range(len(good) - 1):  # the last character's lowest bits carry nothing
         changed = good[:position] + ("A" if good[position] != "A" else "B") + good[position + 1 :]
