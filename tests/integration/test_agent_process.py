@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from footfall_messages.footfall.registry import v1 as registry
 
+from stack.certificates import Authority, issue, make_ca
 from stack.demo.films import write_films
 from stack.demo.scenario import Scenario, scenario
-from tests.support.certificates import Authority
 from tests.support.scripted_mesh import API_KEY, ScriptedMesh, lease, watched
 from tests.support.waiting import until
 
@@ -34,12 +34,12 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
+    return make_ca(tmp_path_factory.mktemp("ca"))
 
 
 @pytest.fixture
 async def mesh(authority: Authority) -> AsyncIterator[ScriptedMesh]:
-    issued = authority.issue("gateway")
+    issued = issue(authority, "gateway")
     async with ScriptedMesh().serving(tls=(issued.key.read_bytes(), issued.cert.read_bytes())) as serving:
         yield serving
 
@@ -51,7 +51,7 @@ def agent(
     environment = {
         "PATH": os.environ["PATH"],
         "FOOTFALL_GATEWAY": f"localhost:{mesh.port}",
-        "FOOTFALL_TLS_CA": str(authority.cert),
+        "FOOTFALL_TLS_CA": str(authority.file),
         "FOOTFALL_API_KEY": API_KEY,
         "FOOTFALL_ALLOW_FILES": str(films),
         "FOOTFALL_SPOOL": str(folder / "spool"),

@@ -11,12 +11,10 @@ from anyio.from_thread import start_blocking_portal
 from footfall.reports.v1 import job_pb2, visit_pb2, visit_pb2_grpc
 
 from mesh.access import Policy, Role, Rule
-from mesh.auth import TokenVerifier, current_caller
-from mesh.clock import SystemClock
+from mesh.auth import current_caller
 from mesh.server import Mount, Service, running
-from mesh.tls import Tls
-from tests.support.gateway import Gateway, eventually, free_port, running_gateway
-from tests.support.tokens import TENANT, SigningKey
+from stack.certificates import issue
+from tests.support.gateway import TENANT, Gateway, eventually, free_port, running_gateway
 
 VISITS = visit_pb2.DESCRIPTOR.services_by_name["VisitService"]
 JOBS = job_pb2.DESCRIPTOR.services_by_name["JobService"]
@@ -41,14 +39,13 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     port = free_port()
     folder = tmp_path_factory.mktemp("gateway")
     with start_blocking_portal() as portal, running_gateway(folder, reports=(f"127.0.0.1:{port}",), wait=False) as made:
-        certificate = made.authority.issue("svc-reports")
         server = running(
             Service(
                 mounts=[Mount(VISITS, Visits()), Mount(JOBS)],  # type: ignore[abstract]  # ExplainVisit: not built
                 policy=POLICY,
-                verifier=verifier(made.key),
+                verifier=made.key.verifier(),
             ),
-            tls=Tls(ca=made.ca, cert=certificate.cert, key=certificate.key),
+            tls=issue(made.authority, "svc-reports"),
             listen=f"127.0.0.1:{port}",
             grace=0,
         )
@@ -57,17 +54,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
             yield made
 
 
-def verifier(key: SigningKey) -> TokenVerifier:
-    """Believes what is signed with ``key``."""
-
-    async def jwks() -> dict[str, Any]:
-        return {"keys": [key.jwk()]}
-
-    return TokenVerifier(jwks, "footfall", "footfall", SystemClock())
-
-
 def test_the_service_knows_the_peer_the_tenant_and_the_request(gateway: Gateway) -> None:
-    with gateway.client(gateway.key.token()) as client:
+    with gateway.client(gateway.token()) as client:
         answer = client.get("/v1/visits")
 
     assert answer.status_code == 200, answer.text
@@ -75,21 +63,21 @@ def test_the_service_knows_the_peer_the_tenant_and_the_request(gateway: Gateway)
 
 
 def test_an_rpc_that_a_later_version_has_answers_501(gateway: Gateway) -> None:
-    with gateway.client(gateway.key.token()) as client:
+    with gateway.client(gateway.token()) as client:
         answer = client.get("/v1/jobs")
 
     assert (answer.status_code, answer.json()["details"][0]["reason"]) == (501, "NOT_BUILT_YET")
 
 
 def test_a_role_that_may_not_is_told_so_in_json(gateway: Gateway) -> None:
-    with gateway.client(gateway.key.token(role="WORKER")) as client:
+    with gateway.client(gateway.token(role="WORKER")) as client:
         answer = client.get("/v1/visits")
 
     assert (answer.status_code, answer.json()["details"][0]["reason"]) == (403, "ROLE_NOT_ALLOWED")
 
 
 def test_a_field_that_breaks_a_rule_is_named_in_json(gateway: Gateway) -> None:
-    with gateway.client(gateway.key.token()) as client:
+    with gateway.client(gateway.token()) as client:
         answer = client.get("/v1/visits", params={"page_size": 501})
 
     violations = [detail["fieldViolations"] for detail in answer.json()["details"] if "fieldViolations" in detail]

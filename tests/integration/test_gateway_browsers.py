@@ -109,7 +109,7 @@ def test_another_origin_is_told_nothing(gateway: Gateway) -> None:
 
 
 def test_an_answer_lets_a_named_origin_read_the_status(gateway: Gateway) -> None:
-    with gateway.client(gateway.key.token()) as client:
+    with gateway.client(gateway.token()) as client:
         answer = client.get("/v1/visits", headers={"origin": CONSOLE})
 
     assert answer.headers["access-control-allow-origin"] == CONSOLE

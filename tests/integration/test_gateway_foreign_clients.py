@@ -40,7 +40,7 @@ def curl(gateway: Gateway, *arguments: str, token: str | None = "") -> subproces
     """buf curl against the gateway; ``token`` empty: a good one, None: none."""
     command = [str(BUF), "curl", "--cacert", str(gateway.ca), *arguments]
     if token is not None:
-        bearer = f"authorization: Bearer {token or gateway.key.token()}"
+        bearer = f"authorization: Bearer {token or gateway.token()}"
         command += ["-H", bearer] if "--schema" in arguments else ["-H", bearer, "--reflect-header", bearer]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=Path("/"))
 

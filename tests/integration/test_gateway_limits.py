@@ -43,7 +43,7 @@ def exhaust(gateway: Gateway, token: str) -> httpx.Response:
 
 
 def test_a_tenant_beyond_its_rate_is_told_when_to_come_back(gateway: Gateway) -> None:
-    refused = exhaust(gateway, gateway.key.token(tenant_id=tenant(1)))
+    refused = exhaust(gateway, gateway.token(tenant_id=tenant(1)))
 
     assert (refused.status_code, refused.json()["code"]) == (429, 8)
     assert refused.json()["details"][0]["reason"] == "RATE_LIMITED"
@@ -51,21 +51,21 @@ def test_a_tenant_beyond_its_rate_is_told_when_to_come_back(gateway: Gateway) ->
 
 
 def test_another_tenant_is_not_slowed_down(gateway: Gateway) -> None:
-    exhaust(gateway, gateway.key.token(tenant_id=tenant(2)))
+    exhaust(gateway, gateway.token(tenant_id=tenant(2)))
 
-    with gateway.client(gateway.key.token(tenant_id=tenant(3))) as client:
+    with gateway.client(gateway.token(tenant_id=tenant(3))) as client:
         assert client.get("/v1/visits").status_code == 501
 
 
 def test_users_of_one_tenant_share_its_rate(gateway: Gateway) -> None:
-    exhaust(gateway, gateway.key.token(tenant_id=tenant(4)))
+    exhaust(gateway, gateway.token(tenant_id=tenant(4)))
 
-    with gateway.client(gateway.key.token(tenant_id=tenant(4), sub=tenant(99))) as client:
+    with gateway.client(gateway.token(tenant_id=tenant(4), sub=tenant(99))) as client:
         assert client.get("/v1/visits").status_code == 429
 
 
 def test_grpc_is_told_resource_exhausted(gateway: Gateway) -> None:
-    token = gateway.key.token(tenant_id=tenant(5))
+    token = gateway.token(tenant_id=tenant(5))
     exhaust(gateway, token)
 
     refused = gateway.call(LIST_VISITS, token=token)
@@ -74,7 +74,7 @@ def test_grpc_is_told_resource_exhausted(gateway: Gateway) -> None:
 
 
 def test_grpc_web_is_told_the_same_with_http_200_because_clients_read_no_other(gateway: Gateway) -> None:
-    token = gateway.key.token(tenant_id=tenant(6))
+    token = gateway.token(tenant_id=tenant(6))
     exhaust(gateway, token)
 
     with gateway.client(token) as client:
@@ -95,7 +95,7 @@ def test_signing_in_is_limited_by_address(gateway: Gateway) -> None:
 
 def test_a_body_that_is_too_large_is_refused(gateway: Gateway) -> None:
     gateway.mesh.calls.clear()
-    with gateway.client(gateway.key.token(tenant_id=tenant(7))) as client:
+    with gateway.client(gateway.token(tenant_id=tenant(7))) as client:
         refused = client.post("/v1/customers", content=b'{"customer": "' + b"x" * MAX_BODY + b'"}')
 
     assert (refused.status_code, refused.json()["details"][0]["reason"]) == (413, "PAYLOAD_TOO_LARGE")

@@ -36,7 +36,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 @pytest.fixture(scope="module")
 def client(gateway: Gateway) -> Iterator[httpx.Client]:
-    with gateway.client(gateway.key.token()) as client:
+    with gateway.client(gateway.token()) as client:
         yield client
 
 
@@ -62,7 +62,7 @@ def test_the_route_reaches_its_rpc(gateway: Gateway, client: httpx.Client, rpc: 
 def test_grpc_goes_to_the_service_of_its_package_and_never_to_what_is_for_the_mesh(gateway: Gateway, rpc: str) -> None:
     gateway.mesh.calls.clear()
 
-    outcome = gateway.call(rpc, token=gateway.key.token(), x_test="mine")
+    outcome = gateway.call(rpc, token=gateway.token(), x_test="mine")
 
     reached = [(call.service, call.rpc) for call in gateway.mesh.calls if call.metadata.get("x-test") == "mine"]
     is_for_the_mesh = rpc.split("/")[1] in MESH_ONLY_SERVICES

@@ -54,7 +54,7 @@ def wait_until_a_silent_download_is_cut(gateway: Gateway) -> None:
         ended.get(timeout=PATIENCE_SECONDS)
 
     gateway.mesh.answers[EXPORT_VISITS] = silent
-    outcome = gateway.call(EXPORT_VISITS, token=gateway.key.token())
+    outcome = gateway.call(EXPORT_VISITS, token=gateway.token())
     assert len(outcome.messages) == 1
     assert outcome.code is not grpc.StatusCode.OK
 
@@ -64,7 +64,7 @@ def test_a_watch_outlives_the_idle_timeout_and_the_timeout_of_calls(
 ) -> None:
     with gateway.channel() as channel:
         call: Any = channel.unary_stream(WATCH_VISITS, lambda message: message, lambda message: message)(
-            b"", metadata=(("authorization", f"Bearer {gateway.key.token()}"),)
+            b"", metadata=(("authorization", f"Bearer {gateway.token()}"),)
         )
         assert next(call) == KEEPALIVE
 
@@ -90,7 +90,7 @@ def test_a_bidi_stream_outlives_them_too(gateway: Gateway) -> None:
     with gateway.channel() as channel:
         call: Any = channel.stream_stream(STREAM_FACES, lambda message: message, lambda message: message)(
             iter(lambda: up.get(timeout=PATIENCE_SECONDS), None),
-            metadata=(("authorization", f"Bearer {gateway.key.token()}"),),
+            metadata=(("authorization", f"Bearer {gateway.token()}"),),
         )
         up.put(b"")
         down.put(credit)
@@ -106,7 +106,7 @@ def test_a_bidi_stream_outlives_them_too(gateway: Gateway) -> None:
 
 
 def test_json_is_a_message_a_line(gateway: Gateway, feed: queue.SimpleQueue[bytes | None]) -> None:
-    with gateway.client(gateway.key.token()) as client, client.stream("GET", "/v1/visits:watch") as answer:
+    with gateway.client(gateway.token()) as client, client.stream("GET", "/v1/visits:watch") as answer:
         assert answer.headers["content-type"] == "application/json"
         lines = answer.iter_lines()
         assert json.loads(next(lines))["cursor"] == "c1"
@@ -119,7 +119,7 @@ def test_json_is_a_message_a_line(gateway: Gateway, feed: queue.SimpleQueue[byte
 def test_events_are_sent_to_who_asks_for_them(gateway: Gateway, feed: queue.SimpleQueue[bytes | None]) -> None:
     headers = {"accept": "text/event-stream"}
     with (
-        gateway.client(gateway.key.token()) as client,
+        gateway.client(gateway.token()) as client,
         client.stream("GET", "/v1/visits:watch", headers=headers) as answer,
     ):
         assert answer.headers["content-type"] == "text/event-stream"
@@ -140,7 +140,7 @@ def test_a_download_is_sent_in_pieces_as_it_is(gateway: Gateway) -> None:
             yield httpbody_pb2.HttpBody(content_type="text/csv", data=piece).SerializeToString()
 
     gateway.mesh.answers[EXPORT_VISITS] = export
-    with gateway.client(gateway.key.token()) as client:
+    with gateway.client(gateway.token()) as client:
         answer = client.get("/v1/reports/export/visits")
 
     assert (answer.headers["content-type"], answer.content) == ("text/csv", b"".join(pieces))
@@ -154,7 +154,7 @@ def test_a_call_that_is_no_stream_ends_in_time(gateway: Gateway) -> None:
         return b""
 
     gateway.mesh.answers["/footfall.registry.v1.SiteService/ListSites"] = hang
-    with gateway.client(gateway.key.token()) as client:
+    with gateway.client(gateway.token()) as client:
         answer = client.get("/v1/sites")
 
     assert (answer.status_code, answer.json()["code"]) == (504, 4)

@@ -30,14 +30,14 @@ def metadata_at_the_service(gateway: Gateway, token: str, headers: dict[str, str
     "role", ["TENANT_ADMIN", "viewer", "worker", "SYSTEM_ADMINISTRATOR", 1, None, ["SYSTEM_ADMIN"]]
 )
 def test_the_tenant_header_is_taken_from_everybody_else(gateway: Gateway, role: object) -> None:
-    metadata = metadata_at_the_service(gateway, gateway.key.token(role=role), {"x-tenant-id": OTHER_TENANT})
+    metadata = metadata_at_the_service(gateway, gateway.token(role=role), {"x-tenant-id": OTHER_TENANT})
 
     assert "x-tenant-id" not in metadata
 
 
 @pytest.mark.parametrize("role", ["SYSTEM_ADMIN", "system_admin"])
 def test_a_system_admin_names_the_tenant_to_look_at(gateway: Gateway, role: str) -> None:
-    token = gateway.key.token(role=role, tenant_id=None)
+    token = gateway.token(role=role, tenant_id=None)
 
     assert metadata_at_the_service(gateway, token, {"x-tenant-id": OTHER_TENANT})["x-tenant-id"] == OTHER_TENANT
     gateway.mesh.calls.clear()
@@ -48,7 +48,7 @@ def test_a_system_admin_names_the_tenant_to_look_at(gateway: Gateway, role: str)
 def test_it_is_taken_from_a_grpc_caller_too(gateway: Gateway) -> None:
     gateway.mesh.calls.clear()
 
-    gateway.call(LIST_VISITS, token=gateway.key.token(), x_tenant_id=OTHER_TENANT)
+    gateway.call(LIST_VISITS, token=gateway.token(), x_tenant_id=OTHER_TENANT)
 
     assert "x-tenant-id" not in gateway.mesh.calls_of(LIST_VISITS)[0].metadata
 
@@ -66,7 +66,7 @@ def test_it_is_taken_from_a_call_without_a_token(gateway: Gateway) -> None:
 def test_headers_that_are_envoys_own_are_not_taken_from_outside(gateway: Gateway) -> None:
     forged = {"x-jwt-payload": "e30", "x-envoy-original-path": "/forged", "x-envoy-upstream-rq-timeout-ms": "1"}
 
-    metadata = metadata_at_the_service(gateway, gateway.key.token(), forged)
+    metadata = metadata_at_the_service(gateway, gateway.token(), forged)
 
     assert "x-jwt-payload" not in metadata
     assert "x-envoy-upstream-rq-timeout-ms" not in metadata

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import grpc
 import pytest
 
-from tests.support.gateway import GET_JWKS, Gateway, eventually, running_gateway
-from tests.support.tokens import SigningKey
+from mesh.roles import Role
+from tests.support.gateway import GET_JWKS, TENANT, Gateway, eventually, running_gateway, token_of_a_viewer
+from tests.support.mesh import TokenIssuer
 
 LIST_VISITS = "/footfall.reports.v1.VisitService/ListVisits"
 REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 ISSUE_TOKEN = "/footfall.registry.v1.AuthService/IssueToken"
 
-Credential = Callable[[SigningKey], str]
+Credential = Callable[[TokenIssuer], str]
 UNACCEPTABLE: dict[str, tuple[Credential, str]] = {
     "malformed": (lambda _: "not-a-token", "TOKEN_INVALID"),
-    "not signed": (lambda key: key.token(algorithm="none"), "TOKEN_INVALID"),
-    "signed with our public key as a secret": (lambda key: key.token(algorithm="HS256"), "TOKEN_INVALID"),
-    "signed by somebody else under our key's name": (lambda key: SigningKey(key.kid).token(), "TOKEN_INVALID"),
-    "signed with an unknown key": (lambda _: SigningKey("unknown").token(), "TOKEN_INVALID"),
-    "expired": (lambda key: key.token(lifetime_seconds=-60), "TOKEN_EXPIRED"),
-    "for another audience": (lambda key: key.token(aud="somebody-else"), "TOKEN_INVALID"),
-    "of another issuer": (lambda key: key.token(iss="somebody-else"), "TOKEN_INVALID"),
-    "without an end": (lambda key: key.token(exp=None), "TOKEN_INVALID"),
+    "not signed": (lambda key: key.forged(key.body(Role.VIEWER, tenant_id=TENANT), "none"), "TOKEN_INVALID"),
+    "signed with our public key as a secret": (
+        lambda key: key.forged(key.body(Role.VIEWER, tenant_id=TENANT), "HS256"),
+        "TOKEN_INVALID",
+    ),
+    "signed by somebody else under our key's name": (
+        lambda key: token_of_a_viewer(TokenIssuer(kid=key.kid)),
+        "TOKEN_INVALID",
+    ),
+    "signed with an unknown key": (lambda _: token_of_a_viewer(TokenIssuer(kid="unknown")), "TOKEN_INVALID"),
+    "expired": (lambda key: key.token(Role.VIEWER, tenant_id=TENANT, life=timedelta(seconds=-60)), "TOKEN_EXPIRED"),
+    "for another audience": (lambda key: token_of_a_viewer(key, aud="somebody-else"), "TOKEN_INVALID"),
+    "of another issuer": (lambda key: token_of_a_viewer(key, iss="somebody-else"), "TOKEN_INVALID"),
+    "without an end": (lambda key: token_of_a_viewer(key, exp=None), "TOKEN_INVALID"),
 }
 
 
@@ -88,7 +96,7 @@ def test_signing_in_and_the_public_keys_need_none(gateway: Gateway) -> None:
 
 
 def test_the_token_is_passed_on_for_the_service_to_verify_again(gateway: Gateway) -> None:
-    token = gateway.key.token()
+    token = gateway.token()
     gateway.mesh.calls.clear()
 
     assert status_of(gateway, token) == 501
@@ -97,19 +105,19 @@ def test_the_token_is_passed_on_for_the_service_to_verify_again(gateway: Gateway
 
 
 def test_a_new_key_is_taken_up_and_an_old_one_dropped_without_a_restart(gateway: Gateway) -> None:
-    successor = SigningKey("successor")
-    assert status_of(gateway, successor.token()) == 401
+    successor = TokenIssuer(kid="successor")
+    assert status_of(gateway, token_of_a_viewer(successor)) == 401
 
     gateway.mesh.keys.append(successor)
-    eventually(lambda: status_of(gateway, successor.token()) == 501, "the new key is known")
-    assert status_of(gateway, gateway.key.token()) == 501
+    eventually(lambda: status_of(gateway, token_of_a_viewer(successor)) == 501, "the new key is known")
+    assert status_of(gateway, gateway.token()) == 501
 
     gateway.mesh.keys.remove(gateway.key)
-    eventually(lambda: status_of(gateway, gateway.key.token()) == 401, "the old key is forgotten")
-    assert status_of(gateway, successor.token()) == 501
+    eventually(lambda: status_of(gateway, gateway.token()) == 401, "the old key is forgotten")
+    assert status_of(gateway, token_of_a_viewer(successor)) == 501
 
     gateway.mesh.keys[:] = [gateway.key]
-    eventually(lambda: status_of(gateway, gateway.key.token()) == 501, "the old key is back")
+    eventually(lambda: status_of(gateway, gateway.token()) == 501, "the old key is back")
 
 
 def test_known_keys_outlive_the_registry(gateway: Gateway) -> None:
@@ -123,7 +131,7 @@ def test_known_keys_outlive_the_registry(gateway: Gateway) -> None:
     gateway.mesh.answers[GET_JWKS] = away
     try:
         eventually(lambda: len(failures) > 2, "the gateway has asked for keys in vain")
-        assert status_of(gateway, gateway.key.token()) == 501
+        assert status_of(gateway, gateway.token()) == 501
     finally:
         gateway.mesh.answers[GET_JWKS] = gateway.mesh.jwks
 
@@ -134,9 +142,9 @@ def test_without_any_keys_yet_a_token_is_not_called_bad(tmp_path_factory: pytest
         raise AssertionError("abort raises")
 
     with running_gateway(tmp_path_factory.mktemp("gateway"), jwks=away) as gateway:
-        with gateway.client(gateway.key.token()) as client:
+        with gateway.client(gateway.token()) as client:
             response = client.get("/v1/visits")
-        refused = gateway.call(LIST_VISITS, token=gateway.key.token())
+        refused = gateway.call(LIST_VISITS, token=gateway.token())
 
     assert (response.status_code, response.json()["details"][0]["reason"]) == (503, "DEPENDENCY_UNAVAILABLE")
     assert response.json()["code"] == 14

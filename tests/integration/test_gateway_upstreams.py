@@ -16,7 +16,7 @@ import pytest
 
 from gateway.render import check
 from gateway.settings import GatewaySettings
-from tests.support.certificates import Authority
+from stack.certificates import issue
 from tests.support.gateway import DESCRIPTORS, ROOT, Gateway, Mesh, eventually, free_port, running_gateway, stand_in
 
 WATCH_VISITS = "/footfall.ingest.v1.FeedService/WatchVisits"
@@ -51,9 +51,9 @@ def test_a_second_replica_takes_over_when_the_first_is_gone(tmp_path: Path) -> N
     first = f"127.0.0.1:{free_port()}"
     with running_gateway(tmp_path, reports=(first, f"127.0.0.1:{port}"), wait=False) as gateway:
         mesh = Mesh()
-        with stand_in(mesh, "reports", gateway.authority, gateway.authority.issue("svc-reports"), port):
+        with stand_in(mesh, "reports", issue(gateway.authority, "svc-reports"), port):
             eventually(gateway.is_ready, "the second replica is found")
-            with gateway.client(gateway.key.token()) as client:
+            with gateway.client(gateway.token()) as client:
                 answers = {client.get("/v1/visits").status_code for _ in range(20)}
 
     assert answers == {501}
@@ -63,13 +63,13 @@ def test_a_second_replica_takes_over_when_the_first_is_gone(tmp_path: Path) -> N
 def test_while_a_service_is_away_its_calls_fail_the_others_do_not_and_it_is_found_again(tmp_path: Path) -> None:
     port = free_port()
     with running_gateway(tmp_path, reports=(f"127.0.0.1:{port}",), wait=False) as gateway, ExitStack() as stack:
-        client = stack.enter_context(gateway.client(gateway.key.token()))
+        client = stack.enter_context(gateway.client(gateway.token()))
         eventually(lambda: client.get("/readyz").status_code == 503, "the gateway is up, and not ready")
         eventually(lambda: client.get("/v1/sites").status_code == 501, "the registry answers")
         away = client.get("/v1/visits")
 
         mesh = Mesh()
-        stack.enter_context(stand_in(mesh, "reports", gateway.authority, gateway.authority.issue("svc-reports"), port))
+        stack.enter_context(stand_in(mesh, "reports", issue(gateway.authority, "svc-reports"), port))
         eventually(lambda: client.get("/v1/visits").status_code == 501, "reports is found")
 
     assert (away.status_code, away.json()["code"]) == (503, 14)
@@ -81,8 +81,8 @@ def test_a_server_that_shows_another_peers_certificate_is_not_spoken_to(tmp_path
     with running_gateway(tmp_path, reports=(f"127.0.0.1:{port}",), wait=False) as gateway:
         mesh = Mesh()
         with (
-            stand_in(mesh, "reports", gateway.authority, gateway.authority.issue("svc-ingest"), port),
-            gateway.client(gateway.key.token()) as client,
+            stand_in(mesh, "reports", issue(gateway.authority, "svc-ingest"), port),
+            gateway.client(gateway.token()) as client,
         ):
             eventually(lambda: client.get("/v1/sites").status_code == 501, "the registry answers")
             answer = client.get("/v1/visits")
@@ -96,9 +96,7 @@ def test_a_renewed_certificate_is_shown_without_a_restart(gateway: Gateway) -> N
         return ssl.get_server_certificate(("127.0.0.1", gateway.settings.port))
 
     before = shown()
-    fresh = Authority(gateway.settings.state).issue("gateway")
-    fresh.cert.rename(gateway.settings.tls_cert)
-    fresh.key.rename(gateway.settings.tls_key)
+    issue(gateway.authority, "gateway", names=("renewed.example",))
 
     eventually(lambda: shown() != before, "the new certificate is shown")
 
@@ -113,7 +111,7 @@ def test_a_stream_goes_on_while_the_gateway_drains_and_load_balancers_are_told(g
     gateway.mesh.answers[WATCH_VISITS] = watch
     with gateway.channel() as channel:
         call: Any = channel.unary_stream(WATCH_VISITS, lambda message: message, lambda message: message)(
-            b"", metadata=(("authorization", f"Bearer {gateway.key.token()}"),)
+            b"", metadata=(("authorization", f"Bearer {gateway.token()}"),)
         )
         messages.put(b"before")
         assert next(call) == b"before"

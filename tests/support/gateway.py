@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import grpc
 import httpx
@@ -31,12 +32,15 @@ from grpc_status import rpc_status
 from gateway.contract import PACKAGES, services_of
 from gateway.render import command, write
 from gateway.settings import GatewaySettings
-from tests.support.certificates import Authority, Certificate
-from tests.support.tokens import SigningKey
+from mesh.roles import Role
+from mesh.tls import Tls
+from stack.certificates import Authority, issue, make_ca
+from tests.support.mesh import TokenIssuer
 
 ROOT = Path(__file__).resolve().parents[2]
 DESCRIPTORS = ROOT / "gen" / "footfall.binpb"
 READY_SECONDS = 20.0
+TENANT = UUID("0197a1c2-0000-7000-8000-00000000000a")
 GET_JWKS = "/footfall.registry.v1.AuthService/GetJwks"
 
 Answer = Callable[[bytes, grpc.ServicerContext], Any]
@@ -80,7 +84,7 @@ class Mesh:
 
     calls: list[Call] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
-    keys: list[SigningKey] = field(default_factory=list)
+    keys: list[TokenIssuer] = field(default_factory=list)
 
     def jwks(self, _request: bytes, _context: grpc.ServicerContext) -> bytes:
         """What GetJwks answers now."""
@@ -90,6 +94,11 @@ class Mesh:
     def calls_of(self, rpc: str) -> list[Call]:
         """The calls of one RPC."""
         return [call for call in self.calls if call.rpc == rpc]
+
+
+def token_of_a_viewer(issuer: TokenIssuer, **claims: Any) -> str:
+    """A token of a viewer of TENANT, whose claims are replaced by ``claims`` or, with None, left out."""
+    return issuer.signed({**issuer.body(Role.VIEWER, tenant_id=TENANT), **claims})
 
 
 def methods() -> dict[str, descriptor_pb2.MethodDescriptorProto]:
@@ -152,7 +161,7 @@ def _streamed(handle: Callable[[Any, grpc.ServicerContext], Any]) -> Callable[[A
 
 
 @contextmanager
-def stand_in(mesh: Mesh, package: str, authority: Authority, certificate: Certificate, port: int = 0) -> Iterator[int]:
+def stand_in(mesh: Mesh, package: str, tls: Tls, port: int = 0) -> Iterator[int]:
     """One service for the length of the block; gives its port."""
     server = grpc.server(futures.ThreadPoolExecutor(32), handlers=[_AnyRpc(mesh, package)])
     servicer = health.HealthServicer()
@@ -160,12 +169,7 @@ def stand_in(mesh: Mesh, package: str, authority: Authority, certificate: Certif
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     if package == "registry":
         reflection.enable_server_reflection([*_reflected(), reflection.SERVICE_NAME], server)
-    credentials = grpc.ssl_server_credentials(
-        [(certificate.key.read_bytes(), certificate.cert.read_bytes())],
-        root_certificates=authority.cert.read_bytes(),
-        require_client_auth=True,
-    )
-    bound = server.add_secure_port(f"127.0.0.1:{port}", credentials)
+    bound = server.add_secure_port(f"127.0.0.1:{port}", tls.server_credentials())
     server.start()
     try:
         yield bound
@@ -198,19 +202,23 @@ class Gateway:
 
     settings: GatewaySettings
     mesh: Mesh
-    key: SigningKey
+    key: TokenIssuer
     authority: Authority
     process: subprocess.Popen[bytes]
 
     @property
     def ca(self) -> Path:
         """Whom its clients trust."""
-        return self.authority.cert
+        return self.authority.file
 
     @property
     def url(self) -> str:
         """Its address."""
         return f"https://localhost:{self.settings.port}"
+
+    def token(self, **claims: Any) -> str:
+        """A token of a viewer of TENANT, whose claims are replaced by ``claims`` or, with None, left out."""
+        return token_of_a_viewer(self.key, **claims)
 
     def client(self, token: str | None = None, **options: Any) -> httpx.Client:
         """An HTTP/2 client; ``token`` is sent with every request."""
@@ -293,13 +301,13 @@ def running_gateway(
         wait: until it is ready; else until it listens.
         changes: settings. A service that is named here has no stand-in.
     """
-    authority = Authority(folder)
-    peers = {name: authority.issue(name) for name in ("gateway", *(f"svc-{package}" for package in PACKAGES))}
-    mesh = Mesh(keys=[SigningKey("first")])
+    authority = make_ca(folder)
+    peers = {name: issue(authority, name) for name in ("gateway", *(f"svc-{package}" for package in PACKAGES))}
+    mesh = Mesh(keys=[TokenIssuer(kid="first")])
     mesh.answers[GET_JWKS] = jwks or mesh.jwks
     with ExitStack() as stack:
         targets = {
-            package: f"127.0.0.1:{stack.enter_context(stand_in(mesh, package, authority, peers[f'svc-{package}']))}"
+            package: f"127.0.0.1:{stack.enter_context(stand_in(mesh, package, peers[f'svc-{package}']))}"
             for package in PACKAGES
             if package not in changes
         }
@@ -313,7 +321,7 @@ def running_gateway(
             "tls_key": peers["gateway"].key,
             "peer_cert": peers["gateway"].cert,
             "peer_key": peers["gateway"].key,
-            "peer_ca": authority.cert,
+            "peer_ca": authority.file,
             "descriptors": DESCRIPTORS,
             "web_root": None,
             "access_log": str(folder / "access.log"),

@@ -40,10 +40,13 @@ class TokenIssuer:
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     async def jwks(self) -> Mapping[str, Any]:
-        """The public key, as AuthService.GetJwks gives it."""
+        """The public keys, as AuthService.GetJwks gives them."""
+        return {"keys": [self.jwk()]}
+
+    def jwk(self) -> dict[str, str]:
+        """The public key as a JSON Web Key."""
         key = jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
-        numbers = {name: key[name] for name in ("kty", "n", "e")}
-        return {"keys": [{**numbers, "kid": self.kid, "use": "sig", "alg": "RS256"}]}
+        return {"kty": key["kty"], "use": "sig", "alg": "RS256", "kid": self.kid, "n": key["n"], "e": key["e"]}
 
     def verifier(self) -> TokenVerifier:
         """A verifier that believes this issuer."""
@@ -57,6 +60,11 @@ class TokenIssuer:
         """Any body, signed; a claim that is None is left out."""
         present = {name: value for name, value in body.items() if value is not None}
         return jwt.encode(present, self.key, algorithm="RS256", headers={"kid": self.kid})
+
+    def forged(self, body: Mapping[str, Any], algorithm: str) -> str:
+        """A body by an algorithm we never use: "none" leaves it unsigned, "HS256" takes the public key for a secret."""
+        secret = "" if algorithm == "none" else self.jwk()["n"]
+        return jwt.encode(dict(body), secret, algorithm=algorithm, headers={"kid": self.kid})
 
     def body(
         self,

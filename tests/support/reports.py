@@ -167,18 +167,14 @@ class RunningReports:
         return Shop(self.connection, seeded, time_zone)
 
     @asynccontextmanager
-    async def counting(
-        self, tenant: SeededTenant, role: Role = Role.TENANT_ADMIN, **claims: Any
-    ) -> AsyncIterator[Any]:
+    async def counting(self, tenant: SeededTenant, role: Role = Role.TENANT_ADMIN, **claims: Any) -> AsyncIterator[Any]:
         """A stub of ReportService."""
         token = self.issuer.token(role, tenant_id=tenant.tenant_id, **claims)
         async with connect(f"127.0.0.1:{self.server.port}", NAME, self.peers("gateway"), token=token) as channel:
             yield report_pb2_grpc.ReportServiceStub(channel)
 
     @asynccontextmanager
-    async def visits(
-        self, tenant: SeededTenant, role: Role = Role.TENANT_ADMIN, **claims: Any
-    ) -> AsyncIterator[Any]:
+    async def visits(self, tenant: SeededTenant, role: Role = Role.TENANT_ADMIN, **claims: Any) -> AsyncIterator[Any]:
         """A stub of VisitService."""
         token = self.issuer.token(role, tenant_id=tenant.tenant_id, **claims)
         async with connect(f"127.0.0.1:{self.server.port}", NAME, self.peers("gateway"), token=token) as channel:

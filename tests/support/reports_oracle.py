@@ -88,9 +88,10 @@ def count(
     return {key: _counted(theirs, {who for who in first if first[who] == key}) for key, theirs in held.items()}
 
 
-def total(everything: Sequence[Stay], sites: Collection[UUID], within: Callable[[Stay], bool]) -> Counted:
-    """The whole range as one bucket."""
-    return count(everything, sites, within).get(True, Counted(0, 0, 0, 0, None))
+def total(everything: Sequence[Stay], sites: Collection[UUID], first: date, last: date) -> Counted:
+    """The business days from first to before last as one bucket."""
+    counted = count(everything, sites, lambda stay: first <= stay.local_date < last)
+    return counted.get(True, Counted(0, 0, 0, 0, None))
 
 
 def _counted(theirs: Sequence[Stay], newcomers: Collection[UUID]) -> Counted:

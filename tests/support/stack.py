@@ -228,7 +228,7 @@ class User:
 
     def get(self, path: str, **params: Any) -> Any:
         """Raises Refused."""
-        return self.mesh.call("GET", path, self.token, params=params)
+        return self.mesh.call("GET", path, self.token, params=params or None)
 
     def post(self, path: str, body: Mapping[str, Any], **options: Any) -> Any:
         """Raises Refused."""
