@@ -151,7 +151,7 @@ async def assemble(settings: IdentitySettings, clock: Clock, ids: Ids, ports: Po
                 "database": database.check,
                 "vectors": _answering(ports.index),
                 "images": ports.images.check,
-                "keys": _first_time(verifier.refresh),
+                "keys": verifier.check,
             },
             background=[
                 Background("hints", listener.run),
@@ -195,16 +195,3 @@ def _answering(index: VectorIndex) -> Check:
             raise Unavailable("the vector index does not answer")
 
     return check
-
-
-def _first_time(check: Check) -> Check:
-    """Passes for ever once it has passed: known keys stay good while the registry is away."""
-    passed = False
-
-    async def once() -> None:
-        nonlocal passed
-        if not passed:
-            await check()
-            passed = True
-
-    return once

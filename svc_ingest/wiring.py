@@ -18,7 +18,7 @@ from mesh.ids import Ids
 from mesh.jwks import jwks_from_registry
 from mesh.keyring import KeyRing
 from mesh.objects import ImageSigner, ObjectStore, open_store
-from mesh.server import MIB, Check, Mount, Service
+from mesh.server import MIB, Mount, Service
 from mesh.tasks import Background
 from mesh.tls import Tls
 from schema.registry import token_revocations
@@ -101,7 +101,7 @@ async def assemble(
             policy=POLICY,
             verifier=verifier,
             revocations=Revocations.from_table(database, token_revocations),
-            checks={"database": database.check, "images": images.check, "keys": _first_time(verifier.refresh)},
+            checks={"database": database.check, "images": images.check, "keys": verifier.check},
             background=[
                 Background("hints", listener.run),
                 Background("partitions", sweep.make_partitions, DAY_SECONDS),
@@ -111,19 +111,6 @@ async def assemble(
             on_cross_tenant=note_cross_tenant,
             max_receive_bytes=RECEIVE_BYTES,
         )
-
-
-def _first_time(check: Check) -> Check:
-    """Passes for ever once it has passed: known keys stay good while the registry is away."""
-    passed = False
-
-    async def once() -> None:
-        nonlocal passed
-        if not passed:
-            await check()
-            passed = True
-
-    return once
 
 
 def _ingest(settings: IngestSettings, parts: _Parts, matcher: Matcher) -> IngestServicer:
