@@ -10,6 +10,7 @@ async with running_reports(database, peers) as reports:
 from __future__ import annotations
 
 import base64
+import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -149,6 +150,21 @@ class Shop:
             (self.seeded.tenant_id, camera_id, self.id, role, self.instant(created)),
         )
         return camera_id
+
+
+def lay_world(chance: random.Random, shops: list[Shop], first: datetime, days: int, people: int) -> None:
+    """People who come once, come back, wander between the shops, and stay for a while or not."""
+    for _ in range(people):
+        customer = uuid4()
+        for shop in chance.sample(shops, chance.randint(1, len(shops))):
+            looks = []
+            for _ in range(chance.choice([1, 1, 2, 3, 6])):
+                start = first + timedelta(seconds=chance.randrange(days * 86_400))
+                for _ in range(chance.randint(1, 3)):
+                    end = start + timedelta(seconds=chance.choice([0, 5, 11, 60, 600]))
+                    looks.append(Sighting(IDS.uuid7(start), start, end))
+                    start = end + timedelta(minutes=chance.choice([1, 29, 30, 31, 200]))
+            shop.see(customer, *looks)
 
 
 @dataclass
