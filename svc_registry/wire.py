@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from footfall.registry.v1 import role_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.access import Role
 from mesh.errors import InvalidField
@@ -18,27 +17,6 @@ from mesh.errors import InvalidField
 MessageT = TypeVar("MessageT", bound=Message)
 
 _PREFIX: Final = "ROLE_"
-
-
-def timestamp(at: datetime | None) -> Timestamp | None:
-    """An aware time as protobuf has it; None stays absent."""
-    if at is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp
-
-
-def moment(field: str, stamp: Timestamp) -> datetime:
-    """A time of a request, aware.
-
-    Raises:
-        InvalidField: it lies outside of the years 1 to 9999.
-    """
-    try:
-        return stamp.ToDatetime(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidField(field, "must lie between the years 1 and 9999") from None
 
 
 def role_to_proto(role: Role) -> role_pb2.Role.ValueType:

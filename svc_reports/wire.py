@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from mesh import wire
 from mesh.errors import InvalidField
 from mesh.ids import SiteId
 
 
-def timestamp(at: datetime) -> Timestamp:
-    """An aware time as protobuf has it."""
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp
-
-
 def moment(field: str, stamp: Timestamp) -> datetime:
-    """A time of a request, aware; ``InvalidField`` when it lies outside of the years that a calendar has."""
-    try:
-        at = stamp.ToDatetime(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidField(field, "must lie between the years 1970 and 9998") from None
-    # Room for a zone's offset and a bucket's end on either side.
+    """A time of a request, aware, with room for a zone's offset and a bucket's end on either side.
+
+    Raises:
+        InvalidField: it lies outside of the years 1970 to 9998.
+    """
+    at = wire.moment(field, stamp)
     if not 1970 <= at.year <= 9998:
         raise InvalidField(field, "must lie between the years 1970 and 9998")
     return at

@@ -17,10 +17,10 @@ from mesh.errors import NotFound
 from mesh.ids import CustomerId, SiteId
 from mesh.interceptors.base import Context
 from mesh.paging import PageTokens, page_size
+from mesh.wire import moment, timestamp
 from svc_identity.customers import store
 from svc_identity.customers.domain import Customer, CustomerState, Filter, OrderBy, Position
 from svc_identity.transactions import Transactions
-from svc_identity.wire import moment, timestamp
 
 _STATES: Final = "CUSTOMER_STATE_"
 _ACTIVE: Final = frozenset({CustomerState.ACTIVE})

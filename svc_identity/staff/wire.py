@@ -8,12 +8,12 @@ from footfall.identity.v1 import gallery_pb2, staff_face_pb2, staff_pb2
 from footfall.type.v1 import embedding_pb2, face_pb2
 
 from mesh.ids import SiteId
+from mesh.wire import timestamp
 from svc_identity.matching.servicer import candidate_message, vector_of
 from svc_identity.staff.domain import Draft, NewFace, Quality, StaffFace, StaffMember
 from svc_identity.staff.gallery import Checkpoint, Entry, Message, Reset
 from svc_identity.staff.recognition import Recognition
 from svc_identity.vectors.port import Vector
-from svc_identity.wire import timestamp
 
 
 def read_draft(message: staff_pb2.Staff) -> Draft:

@@ -11,7 +11,6 @@ import grpc
 from footfall.ingest.v1 import feed_pb2, feed_pb2_grpc, image_pb2, visit_pb2
 from footfall.type.v1 import face_pb2
 from google.api import httpbody_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.access import Role
 from mesh.auth import Caller, current_caller
@@ -19,6 +18,7 @@ from mesh.clock import Clock
 from mesh.errors import problem
 from mesh.ids import ImageId, SiteId
 from mesh.interceptors.errors import understood
+from mesh.wire import timestamp
 from svc_ingest.feed.domain import Visit
 from svc_ingest.feed.images import ImageService
 from svc_ingest.feed.service import Line, VisitFeed
@@ -65,7 +65,7 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
         found = await self._images.addresses(current_caller(), [ImageId(UUID(one)) for one in request.ids])
         return image_pb2.GetImageUrlsResponse(
             images=[
-                image_pb2.ImageUrl(id=str(one.image_id), url=one.url, expire_time=_timestamp(one.expire_time))
+                image_pb2.ImageUrl(id=str(one.image_id), url=one.url, expire_time=timestamp(one.expire_time))
                 for one in found
             ]
         )
@@ -98,8 +98,8 @@ def write_visit(visit: Visit, now: datetime, *, faces: bool) -> visit_pb2.VisitR
         id=str(visit.visit_id),
         customer_id=str(visit.customer_id),
         site_id=str(visit.site_id),
-        start_time=_timestamp(visit.start_time),
-        end_time=_timestamp(visit.end_time),
+        start_time=timestamp(visit.start_time),
+        end_time=timestamp(visit.end_time),
         sighting_count=visit.sighting_count,
         state=visit_pb2.VisitState.Value(f"VISIT_STATE_{visit.state(now)}"),
         superseded_by=str(visit.superseded_by) if visit.superseded_by else None,
@@ -111,15 +111,9 @@ def write_visit(visit: Visit, now: datetime, *, faces: bool) -> visit_pb2.VisitR
         quality=visit.quality,
         gender=face_pb2.Gender.Value(f"GENDER_{visit.gender or 'UNSPECIFIED'}"),
         local_date=visit.local_date.isoformat(),
-        create_time=_timestamp(visit.create_time),
-        update_time=_timestamp(visit.update_time),
+        create_time=timestamp(visit.create_time),
+        update_time=timestamp(visit.update_time),
     )
     if visit.dwell is not None:
         record.dwell.FromTimedelta(visit.dwell)
     return record
-
-
-def _timestamp(at: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp

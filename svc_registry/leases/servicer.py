@@ -19,9 +19,10 @@ from mesh.database import Tx
 from mesh.ids import SiteId
 from mesh.interceptors.base import Context
 from mesh.paging import PageTokens, page_size
+from mesh.wire import moment, timestamp
 from svc_registry.leases.listing import Coverage, Filter, Lease, list_coverage, list_history, list_leases
 from svc_registry.transactions import Transactions
-from svc_registry.wire import ids_of, moment, timestamp
+from svc_registry.wire import ids_of
 
 COVERAGE_PAGE = 1000
 MOST_COVERAGE = 5000

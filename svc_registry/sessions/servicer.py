@@ -18,11 +18,12 @@ from mesh.errors import PermissionDenied
 from mesh.ids import SiteId, WorkerId
 from mesh.interceptors.base import Context
 from mesh.paging import PageTokens, page_size
+from mesh.wire import timestamp
 from svc_registry.sessions.domain import WorkerState
 from svc_registry.sessions.stream import Connections
 from svc_registry.sessions.workers import Worker, Workers, get_worker, list_workers
 from svc_registry.transactions import Transactions
-from svc_registry.wire import ids_of, timestamp
+from svc_registry.wire import ids_of
 
 _STATE: Final = "WORKER_STATE_"
 

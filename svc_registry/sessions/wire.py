@@ -14,6 +14,7 @@ from google.protobuf.json_format import MessageToDict
 
 from mesh.ids import CameraId, LeaseEpoch
 from mesh.keyring import KeyRing
+from mesh.wire import duration, timestamp
 from svc_registry.directory.cameras.credentials import unseal
 from svc_registry.directory.cameras.domain import FRAME_RATE, MIN_FACE_PIXELS, Credentials
 from svc_registry.leases.desired import DesiredLease
@@ -23,7 +24,6 @@ from svc_registry.sessions.roster import Beat, Farewell, LiveSession
 from svc_registry.sessions.service import Opened
 from svc_registry.sessions.spool_keys import SpoolPublicKey
 from svc_registry.sessions.store import Introduction, Slice
-from svc_registry.wire import timestamp
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _MOST_AGE_MS: Final = 2**31 - 1
@@ -164,13 +164,6 @@ def go_away(word: Farewell) -> worker_session_pb2.ConnectResponse:
 def refs(found: Sequence[Ref]) -> list[lease_pb2.LeaseRef]:
     """Leases by name."""
     return [lease_pb2.LeaseRef(camera_id=str(ref.camera_id), epoch=ref.epoch) for ref in found]
-
-
-def duration(span: timedelta) -> Duration:
-    """A span of time as protobuf has it."""
-    message = Duration()
-    message.FromTimedelta(span)
-    return message
 
 
 def _lease(lease: DesiredLease, ring: KeyRing) -> lease_pb2.CameraLease:

@@ -16,6 +16,7 @@ from mesh.auth import Caller, current_caller
 from mesh.database import Database
 from mesh.errors import InvalidField, NotFound
 from mesh.ids import SiteId, VisitId
+from mesh.wire import timestamp
 from svc_reports.reports import csv
 from svc_reports.reports.distribution import Dimension
 from svc_reports.reports.domain import Coverage, Grain, MixedTimeZonesError, RangeTooLargeError
@@ -23,7 +24,7 @@ from svc_reports.reports.service import BucketCount, Distribution, Reports, Seri
 from svc_reports.reports.store import Count, lift_site_policy, places
 from svc_reports.visits import store as visit_store
 from svc_reports.visits.domain import Visit
-from svc_reports.wire import moment, site_ids, timestamp
+from svc_reports.wire import moment, site_ids
 
 #: As ExportVisitsRequest.end_time.
 LONGEST_EXPORT: Final = timedelta(days=366)

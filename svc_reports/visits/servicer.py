@@ -19,10 +19,11 @@ from mesh.database import Database, Tx
 from mesh.errors import NotFound
 from mesh.ids import CameraId, CustomerId, VisitId
 from mesh.paging import PageTokens, page_size
+from mesh.wire import timestamp
 from svc_reports.reports.store import lift_site_policy, places, snapshot_time
 from svc_reports.visits import store
 from svc_reports.visits.domain import COUNTING, Correction, Visit, VisitState
-from svc_reports.wire import moment, site_ids, timestamp
+from svc_reports.wire import moment, site_ids
 
 # How face_events words a verdict, and the contract a match.
 _MATCHES: Final = {

@@ -13,11 +13,12 @@ from mesh.database import Tx
 from mesh.ids import ApiKeyId, CameraId, SiteId
 from mesh.interceptors.base import Context
 from mesh.paging import PageTokens, page_size
+from mesh.wire import moment, timestamp
 from svc_registry.access.api_keys import store
 from svc_registry.access.api_keys.domain import ApiKey, ApiKeyDraft
 from svc_registry.access.api_keys.service import ApiKeys
 from svc_registry.transactions import Transactions
-from svc_registry.wire import ids_of, moment, role_of, role_to_proto, timestamp
+from svc_registry.wire import ids_of, role_of, role_to_proto
 
 
 class ApiKeyServicer:

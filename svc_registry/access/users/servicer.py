@@ -12,12 +12,13 @@ from mesh.errors import InvalidField
 from mesh.ids import SiteId, UserId
 from mesh.interceptors.base import Context
 from mesh.paging import PageTokens, page_size
+from mesh.wire import timestamp
 from svc_registry.access.passwords import Passwords
 from svc_registry.access.users import store
 from svc_registry.access.users.domain import User, UserChange, UserDraft
 from svc_registry.access.users.service import Users
 from svc_registry.transactions import Transactions
-from svc_registry.wire import role_of, role_to_proto, timestamp
+from svc_registry.wire import role_of, role_to_proto
 
 
 class UserServicer:

@@ -18,6 +18,7 @@ from mesh.errors import InvalidField
 from mesh.ids import CameraId, SiteId
 from mesh.interceptors.base import Context
 from mesh.paging import PageTokens, page_size
+from mesh.wire import moment, timestamp
 from svc_registry.directory.cameras import store
 from svc_registry.directory.cameras.domain import (
     FRAME_RATE,
@@ -31,7 +32,7 @@ from svc_registry.directory.cameras.domain import (
 )
 from svc_registry.directory.cameras.service import Cameras
 from svc_registry.transactions import Transactions
-from svc_registry.wire import ids_of, merged, moment, timestamp
+from svc_registry.wire import ids_of, merged
 
 _SOURCE: Final = "source"
 _UNSET: Final = UUID(int=0)  # of a draft; the registry gives the id

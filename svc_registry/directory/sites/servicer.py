@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from footfall.registry.v1 import site_pb2
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from mesh.auth import Caller, current_caller
@@ -18,11 +17,12 @@ from mesh.errors import InvalidField
 from mesh.ids import SiteId
 from mesh.interceptors.base import Context
 from mesh.paging import PageTokens, page_size
+from mesh.wire import duration, moment, timestamp
 from svc_registry.directory.sites import store
 from svc_registry.directory.sites.domain import OpeningHours, OpeningSpan, PrivacyMode, Site, SiteRules
 from svc_registry.directory.sites.service import Sites
 from svc_registry.transactions import Transactions
-from svc_registry.wire import local_date, merged, moment, timestamp
+from svc_registry.wire import local_date, merged
 
 _RULES: Final = "rules"
 _UNSET: Final = SiteId(UUID(int=0))  # of a draft; the registry gives the id
@@ -161,8 +161,8 @@ def _rules_to_proto(rules: SiteRules) -> site_pb2.SiteRules:
     hours = rules.opening_hours
     return site_pb2.SiteRules(
         effective_time=timestamp(rules.effective_time),
-        visit_gap=_duration(rules.visit_gap),
-        minimum_dwell=_duration(rules.minimum_dwell),
+        visit_gap=duration(rules.visit_gap),
+        minimum_dwell=duration(rules.minimum_dwell),
         business_day_start_minute=rules.business_day_start_minute,
         opening_hours=None
         if hours is None
@@ -178,12 +178,6 @@ def _rules_to_proto(rules: SiteRules) -> site_pb2.SiteRules:
             closed_dates=[day.isoformat() for day in hours.closed_dates],
         ),
     )
-
-
-def _duration(span: timedelta) -> Duration:
-    duration = Duration()
-    duration.FromTimedelta(span)
-    return duration
 
 
 def to_proto(site: Site) -> site_pb2.Site:

@@ -15,11 +15,12 @@ from mesh.errors import InvalidField
 from mesh.ids import SYSTEM_TENANT_ID, TenantId
 from mesh.interceptors.base import Context
 from mesh.paging import PageTokens, page_size
+from mesh.wire import timestamp
 from svc_registry.directory.tenants import store
 from svc_registry.directory.tenants.domain import MONDAY, MatchPolicy, Tenant, TenantSettings
 from svc_registry.directory.tenants.service import Tenants
 from svc_registry.transactions import Transactions
-from svc_registry.wire import merged, timestamp
+from svc_registry.wire import merged
 
 
 class TenantServicer:
