@@ -40,8 +40,8 @@ class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType],
     """An edge agent, or an integration that sends events. Only by an API key."""
 
 class Role(_Role, metaclass=_RoleEnumTypeWrapper):
-    """What a principal may do; the claim `role` of its token carries the name in lower case, e.g. "tenant_admin". Which RPC
-    allows which role stands in the table of the service that serves it.
+    """What a principal may do; the claim `role` of its token carries the name without its prefix, e.g. "TENANT_ADMIN". Which
+    RPC allows which role stands in the table of the service that serves it.
     """
 
 ROLE_UNSPECIFIED: Role.ValueType  # 0

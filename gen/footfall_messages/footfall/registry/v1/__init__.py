@@ -807,8 +807,8 @@ class PrivacyMode(betterproto2.Enum):
 
 class Role(betterproto2.Enum):
     """
-    What a principal may do; the claim `role` of its token carries the name in lower case, e.g. "tenant_admin". Which RPC
-    allows which role stands in the table of the service that serves it.
+    What a principal may do; the claim `role` of its token carries the name without its prefix, e.g. "TENANT_ADMIN". Which
+    RPC allows which role stands in the table of the service that serves it.
     """
 
     UNSPECIFIED = 0

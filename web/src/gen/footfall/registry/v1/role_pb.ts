@@ -12,8 +12,8 @@ export const file_footfall_registry_v1_role: GenFile = /*@__PURE__*/
   fileDesc("Ch9mb290ZmFsbC9yZWdpc3RyeS92MS9yb2xlLnByb3RvEhRmb290ZmFsbC5yZWdpc3RyeS52MSqdAQoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASFQoRUk9MRV9TWVNURU1fQURNSU4QARIVChFST0xFX1RFTkFOVF9BRE1JThACEhUKEVJPTEVfU0lURV9NQU5BR0VSEAMSDwoLUk9MRV9WSUVXRVIQBBIYChRST0xFX1BSSVZBQ1lfT0ZGSUNFUhAFEg8KC1JPTEVfV09SS0VSEAZiBnByb3RvMw");
 
 /**
- * What a principal may do; the claim `role` of its token carries the name in lower case, e.g. "tenant_admin". Which RPC
- * allows which role stands in the table of the service that serves it.
+ * What a principal may do; the claim `role` of its token carries the name without its prefix, e.g. "TENANT_ADMIN". Which
+ * RPC allows which role stands in the table of the service that serves it.
  *
  * @generated from enum footfall.registry.v1.Role
  */
