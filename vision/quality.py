@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from vision.align import ARCFACE_SIDE, align
-from vision.detect import Detection, Image, Landmarks
+from vision.detect import Box, Detection, Image, Landmarks
 
 SMALLEST_USEFUL: Final = 20.0
 """Pixels of the box's shorter side below which nothing is recognised."""
@@ -37,6 +37,10 @@ NOSE_DEPTH: Final = 0.62
 WEIGHTS: Final = {"size": 0.25, "sharpness": 0.25, "pose": 0.35, "brightness": 0.15}
 """Exponents of the geometric mean; pose leads, because a turned head costs an embedder most."""
 
+CROP_MARGIN: Final = 0.2
+"""An aligned crop is wider than a detector's box by this share of it on either side. What lies beyond the frame is
+black in the crop, and two people who leave the picture at the same edge grow alike."""
+
 FLOOR: Final = 0.01
 """No measure falls lower, so that two poor faces can still be ranked."""
 
@@ -57,6 +61,8 @@ class FaceQuality:
     sharpness: float
     pose: float
     brightness: float
+    whole: float
+    """The share of the face's crop that lies inside the frame; it multiplies the mean of the four others."""
 
 
 def assess(image: Image, detection: Detection) -> FaceQuality:
@@ -64,20 +70,21 @@ def assess(image: Image, detection: Detection) -> FaceQuality:
     face = np.asarray(cv2.cvtColor(align(image, detection.landmarks), cv2.COLOR_BGR2GRAY), np.uint8)
     yaw = yaw_degrees(detection.landmarks)
     height, width = image.shape[:2]
-    visible = detection.box.clipped(width, height)
-    # A face cut by the frame's edge counts with what is left of it.
     measures = {
-        "size": size_measure(visible.short_side),
+        "size": size_measure(detection.box.short_side),
         "sharpness": sharpness_measure(face),
         "pose": pose_measure(yaw, pitch_offset(detection.landmarks)),
         "brightness": brightness_measure(float(_inner(face).mean())),
     }
     overall = math.exp(sum(weight * math.log(max(measures[name], FLOOR)) for name, weight in WEIGHTS.items()))
+    # A face at the frame's edge is another face to an embedder, however sharp it is.
+    whole = visible_share(detection.box, width, height)
     return FaceQuality(
         detection_score=detection.score,
-        overall=min(1.0, overall),
+        overall=min(1.0, overall) * whole,
         face_pixels=round(detection.box.short_side),
         yaw_degrees=yaw,
+        whole=whole,
         **measures,
     )
 
@@ -85,6 +92,14 @@ def assess(image: Image, detection: Detection) -> FaceQuality:
 def size_measure(short_side: float) -> float:
     """0 at 20 px, 1 at 112 px and above, logarithmic between: each doubling is worth the same."""
     return _ramp(math.log(max(short_side, 1.0)), math.log(SMALLEST_USEFUL), math.log(LARGE_ENOUGH))
+
+
+def visible_share(box: Box, width: int, height: int) -> float:
+    """How much of what an embedder wants to see of a face lies inside a frame of `width` × `height` pixels, 0…1."""
+    side = CROP_MARGIN * box.width
+    wanted = Box(box.left - side, box.top, box.width + 2 * side, box.height)
+    inside = wanted.clipped(width, height)
+    return min(1.0, inside.width * inside.height / max(wanted.width * wanted.height, 1e-6))
 
 
 def sharpness_measure(face: Image) -> float:

@@ -35,7 +35,7 @@ def test_a_good_portrait_is_nearly_perfect(portrait: Image, face: Detection) -> 
     assert abs(quality.yaw_degrees) < 5
 
 
-@pytest.mark.parametrize("sigma", [2.0, 5.0, 9.0])
+@pytest.mark.parametrize("sigma", [2.0, 4.0, 6.0])
 def test_a_blurred_face_is_worth_less_than_a_sharp_one(portrait: Image, face: Detection, sigma: float) -> None:
     sharper = assess(blurred(portrait, sigma / 2), face)
     worse = assess(blurred(portrait, sigma), face)
@@ -75,10 +75,19 @@ def test_a_face_without_contrast_has_no_sharpness(face: Detection) -> None:
     assert assess(np.full((620, 480, 3), 128, np.uint8), face).sharpness == 0.0
 
 
-def test_a_face_cut_by_the_edge_counts_with_what_is_left_of_it(portrait: Image, face: Detection) -> None:
-    box = face.box
-    cut = replace(face, box=Box(-0.8 * box.width, box.top, box.width, box.height))
-    assert assess(portrait, cut).size < assess(portrait, face).size
+def test_a_face_at_the_edge_is_worth_what_is_left_of_its_crop(portrait: Image, face: Detection) -> None:
+    box, whole = face.box, assess(portrait, face)
+    assert whole.whole == pytest.approx(1.0)
+
+    def at(left: float) -> float:
+        return assess(portrait, replace(face, box=Box(left, box.top, box.width, box.height))).whole
+
+    # The crop is 1.4 boxes wide: a fifth of a box on either side.
+    assert at(0.2 * box.width) == pytest.approx(1.0)
+    assert at(0.0) == pytest.approx(1.2 / 1.4)
+    assert at(-0.5 * box.width) == pytest.approx(0.7 / 1.4)
+    cut = assess(portrait, replace(face, box=Box(0.0, box.top, box.width, box.height)))
+    assert cut.overall == pytest.approx(1.2 / 1.4 * whole.overall)
 
 
 def test_a_turned_head_shows_in_yaw_and_pose() -> None:
