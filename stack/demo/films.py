@@ -93,10 +93,11 @@ def frame(recording: Recording, moment: float) -> Scene:
 def staff_photos(name: str) -> tuple[bytes, ...]:
     """JPEG portraits of one of the cast, for enrolment as staff. Raises KeyError for anybody else."""
     width, height = PORTRAIT
+    # Taken in the shop, before the shelves.
+    wall = scene("entrance")[:, : round(HEIGHT * width / height)]
     photos = []
     for turn in (0.0, 8.0, -8.0):
-        wall = np.linspace((226, 220, 210), (198, 190, 178), height).astype(np.uint8)
-        picture = np.ascontiguousarray(np.broadcast_to(wall[:, np.newaxis], (height, width, 3)))
+        picture = np.asarray(cv2.resize(wall, PORTRAIT, interpolation=cv2.INTER_CUBIC), np.uint8)
         lay(picture, _figure(name, turn, False), (width / 2, height * 0.35), PORTRAIT_HEAD)
         Overlay(CAST[name].name, width, height).stamp(picture)
         ok, body = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 92])
