@@ -132,7 +132,7 @@ async def at_work(shop: Shop) -> AsyncIterator[Agent]:
     async with (
         shop.mesh.grpc(token) as session,
         shop.mesh.grpc(token) as road,
-        worker(cast(Any, None), token, channel=session) as mac,
+        worker(cast("Any", None), token, channel=session) as mac,
     ):
         await until(lambda: mac.watches(camera), within=60)
         faces = FaceSender(ingest_pb2_grpc.IngestServiceStub(road).StreamFaces())

@@ -96,7 +96,7 @@ def until_line(lines: queue.SimpleQueue[str | None], word: str) -> str:
     raise AssertionError(f"it ended without {word!r}: {seen}")
 
 
-# -- buf curl: gRPC by reflection ---------------------------------------------------------------------------------------
+# -- buf curl: gRPC by reflection --------------------------------------------------------------------------------------
 
 
 @needs_buf
@@ -143,7 +143,7 @@ def test_a_refusal_reaches_it_whole(shop: Shop) -> None:
     assert (info.domain, info.reason) == ("footfall", "NOT_FOUND")
 
 
-# -- curl: JSON ---------------------------------------------------------------------------------------------------------
+# -- curl: JSON --------------------------------------------------------------------------------------------------------
 
 
 @needs_curl
