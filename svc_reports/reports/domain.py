@@ -269,6 +269,20 @@ def _joined(spans: Sequence[Span]) -> list[Span]:
     return joined
 
 
+def open_in_buckets(place: Place, buckets: Sequence[Bucket]) -> Iterator[tuple[int, Span]]:
+    """When a site is open, cut at the buckets, with the number of the bucket."""
+    spans = open_spans(place, Span(buckets[0].local[place.id].start, buckets[-1].local[place.id].end))
+    first = 0
+    for number, bucket in enumerate(buckets):
+        within = bucket.local[place.id]
+        while first < len(spans) and spans[first].end <= within.start:
+            first += 1
+        at = first
+        while at < len(spans) and spans[at].start < within.end:
+            yield number, Span(max(spans[at].start, within.start), min(spans[at].end, within.end))
+            at += 1
+
+
 def seconds_of(spans: Sequence[Span], until: datetime) -> float:
     """How long the spans are together, up to ``until``."""
     return sum(max(0.0, (min(span.end, until) - span.start).total_seconds()) for span in spans)

@@ -24,7 +24,7 @@ from svc_reports.reports.domain import (
     complete_to,
     coverage,
     is_lit,
-    open_spans,
+    open_in_buckets,
     seconds_of,
     tells_people_apart,
 )
@@ -128,12 +128,7 @@ class _Scope:
         measured = [place for place in self.places if tells_people_apart(place, spans)]
         found, total = await store.counts(self._tx, self._tenant_id, spans, measured)
         passed = await self._passages(spans)
-        opened = [
-            (number, place.id, span)
-            for number, bucket in enumerate(spans)
-            for place in self.places
-            for span in open_spans(place, bucket.local[place.id])
-        ]
+        opened = [(number, place.id, span) for place in self.places for number, span in open_in_buckets(place, spans)]
         watched = await store.watched(self._tx, self._tenant_id, opened)
         covered = await self._coverage(spans, opened, watched)
         open_in = {number for number, _, _ in opened}

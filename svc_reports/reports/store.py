@@ -65,8 +65,11 @@ _WATCHED: Final = text(
              sum(s.faces_seen) AS seen, sum(s.faces_usable) AS usable,
              extract(epoch FROM least(o.ends, s.start_time + interval '15 minutes')
                                 - greatest(o.starts, s.start_time)) AS open_seconds
-        FROM open o JOIN coverage_slices s ON s.tenant_id = :tenant AND s.site_id = o.site_id
-         AND s.start_time > o.starts - interval '15 minutes' AND s.start_time < o.ends
+        FROM open o CROSS JOIN LATERAL (
+          SELECT * FROM coverage_slices c WHERE c.tenant_id = :tenant AND c.site_id = o.site_id
+             AND c.start_time > o.starts - interval '15 minutes' AND c.start_time < o.ends
+          OFFSET 0  -- span by span, by the index: joined as a whole, every span would meet every quarter
+        ) s
        GROUP BY o.bucket, o.span, o.starts, o.ends, s.site_id, s.camera_id, s.start_time
     ),
     quarters AS (
@@ -86,9 +89,12 @@ _PASSAGES: Final = text(
       FROM unnest(CAST(:buckets AS integer[]), CAST(:sites AS uuid[]), CAST(:starts AS timestamptz[]),
                   CAST(:ends AS timestamptz[])) AS b (bucket, site_id, starts, ends)
       JOIN cameras c ON c.tenant_id = :tenant AND c.site_id = b.site_id
-      JOIN face_events e ON e.tenant_id = :tenant AND e.camera_id = c.id AND e.verdict = 'ANONYMOUS'
-       AND e.capture_time >= b.starts AND e.capture_time < b.ends + interval '1 day'
-       AND e.track_start_time >= b.starts AND e.track_start_time < b.ends
+      CROSS JOIN LATERAL (
+        SELECT FROM face_events e WHERE e.tenant_id = :tenant AND e.camera_id = c.id AND e.verdict = 'ANONYMOUS'
+           AND e.capture_time >= b.starts AND e.capture_time < b.ends + interval '1 day'
+           AND e.track_start_time >= b.starts AND e.track_start_time < b.ends
+        OFFSET 0
+      ) e
      GROUP BY b.bucket
     """
 )

@@ -97,8 +97,10 @@ async def test_exported_visits_are_the_visits_by_start_time(
     shop.visit(uuid4(), START - timedelta(seconds=1))
     shop.visit(uuid4(), START + DAYS)
     async with reports.visits(tenant) as stub:
-        span = {"start_time": stamp(START), "end_time": stamp(START + DAYS)}
-        listed = (await stub.ListVisits(visit_pb2.ListVisitsRequest(order_by="start_time", **span))).visits
+        request = visit_pb2.ListVisitsRequest(
+            order_by="start_time", start_time=stamp(START), end_time=stamp(START + DAYS)
+        )
+        listed = (await stub.ListVisits(request)).visits
     async with reports.counting(tenant) as stub:
         rows = await rows_of(stub.ExportVisits(visits_request()))
     assert [row["id"] for row in rows] == [visit.id for visit in listed]

@@ -372,8 +372,8 @@ def best_event(connection: psycopg.Connection, customer_id: UUID) -> UUID:
 def lay_image(connection: psycopg.Connection, tenant: SeededTenant, event_id: UUID) -> None:
     connection.execute(
         "INSERT INTO face_images (tenant_id, id, event_id, site_id, camera_id, object_key, sha256, bytes, width,"
-        " height, content_type, capture_time, expire_time) VALUES (%s, gen_random_uuid(), %s, %s, %s, 'a/key', 'x', 1, 1, 1,"
-        " 'image/jpeg', now(), now())",
+        " height, content_type, capture_time, expire_time)"
+        " VALUES (%s, gen_random_uuid(), %s, %s, %s, 'a/key', 'x', 1, 1, 1, 'image/jpeg', now(), now())",
         (tenant.tenant_id, event_id, tenant.site_id, tenant.camera_id),
     )
 

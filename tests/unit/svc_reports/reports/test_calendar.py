@@ -30,6 +30,7 @@ from svc_reports.reports.domain import (
     next_bucket,
     next_hour,
     on_the_wall,
+    open_in_buckets,
     open_spans,
     seconds_of,
     tells_people_apart,
@@ -314,6 +315,14 @@ def test_open_spans_lie_within_what_is_asked_in_order_and_apart(start: datetime,
     found = open_spans(here, within)
     assert all(within.start <= span.start < span.end <= within.end for span in found)
     assert all(one.end < following.start for one, following in pairwise(found))
+
+
+@given(start=INSTANTS, grain=st.sampled_from([Grain.HOUR, Grain.DAY]), zone=st.sampled_from(ZONES))
+def test_opening_times_cut_at_buckets_are_those_of_each_bucket(start: datetime, grain: Grain, zone: str) -> None:
+    here = place(zone, Rules(LONG_AGO, spans=(*NINE_TO_SIX, OpeningSpan(6, 20 * 60, 27 * 60))))
+    found = buckets(grain, start, start + timedelta(days=3), [here])
+    expected = [(n, span) for n, bucket in enumerate(found) for span in open_spans(here, bucket.local[here.id])]
+    assert list(open_in_buckets(here, found)) == expected
 
 
 def test_time_to_come_does_not_count_as_open() -> None:
