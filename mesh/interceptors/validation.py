@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from mesh.errors import FieldViolation, InvalidFields
 from mesh.interceptors.base import Interceptor, Rpc
+from mesh.interceptors.texts import with_nul
 
 
 class Validation(Interceptor):
@@ -27,20 +28,19 @@ class Validation(Interceptor):
 
 
 def violations(message: Message, root: str = "") -> list[FieldViolation]:
-    """What is wrong with a message by its contract's rules; [] when nothing is.
+    """What is wrong with a message by its contract's rules, and what no store would keep; [] when nothing is.
 
     Args:
         message: any message with protovalidate rules.
         root: put before each field's path, e.g. "events[3]".
     """
+    found: list[tuple[str, str]] = []
     try:
         protovalidate.validate(message)
     except protovalidate.ValidationError as error:
-        return [
-            FieldViolation(".".join(part for part in (root, _path(violation)) if part), _message(violation))
-            for violation in error.violations
-        ]
-    return []
+        found += ((_path(violation), _message(violation)) for violation in error.violations)
+    found += ((path, "must not contain U+0000") for path in with_nul(message))
+    return [FieldViolation(".".join(part for part in (root, path) if part), words) for path, words in found]
 
 
 def _path(violation: protovalidate.Violation) -> str:
