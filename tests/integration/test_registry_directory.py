@@ -233,6 +233,8 @@ async def test_a_sites_answer_has_every_rule(shop: Shop, sites: Sites) -> None:
     ("wanted", "field"),
     [
         ({"time_zone": "Europe/Nowhere"}, "site.time_zone"),
+        ({"time_zone": "localtime"}, "site.time_zone"),
+        ({"time_zone": "posixrules"}, "site.time_zone"),
         ({"signage_date": "2026-02-30"}, "site.signage_date"),
         (
             {"rules": site_pb2.SiteRules(visit_gap=duration(timedelta(seconds=1, milliseconds=500)))},
