@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -63,9 +63,14 @@ class Onboarding:
     gateway: Gateway
     session: Session
 
-    async def tenant(self, name: str) -> str:
-        """A new tenant's id. For a system_admin."""
-        request = tenant_pb2.CreateTenantRequest(tenant=tenant_pb2.Tenant(display_name=name))
+    async def tenant(self, name: str, thresholds: Mapping[str, float] | None = None) -> str:
+        """A new tenant's id; for a system_admin. `thresholds`: its own, cosines by embedding space."""
+        policies = [
+            tenant_pb2.MatchPolicy(embedding_space=space, threshold=threshold)
+            for space, threshold in (thresholds or {}).items()
+        ]
+        wanted = tenant_pb2.Tenant(display_name=name, settings=tenant_pb2.TenantSettings(match_policies=policies))
+        request = tenant_pb2.CreateTenantRequest(tenant=wanted)
         made = await self.session.ask(self.gateway.tenants.CreateTenant, request)
         return made.tenant.id
 

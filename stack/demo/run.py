@@ -24,7 +24,7 @@ from stack.agents import Agent
 from stack.children import python
 from stack.client import Gateway, Session, explain
 from stack.demo import house
-from stack.demo.cast import CAST, STAFF
+from stack.demo.cast import CAST, DRAWN_THRESHOLD, STAFF
 from stack.demo.compare import Line, compare, wrong
 from stack.demo.reading import Range, Reader, Stranger, Watched
 from stack.demo.scenario import BAKERY, BOOKSHOP, TIME_ZONE, DemoTenant, Scenario, scenario
@@ -172,10 +172,18 @@ async def _build(gateway: Gateway, around: Surroundings) -> Stage:
 
 async def _tenant(gateway: Gateway, operator: Session, wanted: DemoTenant) -> tuple[Person, Onboarding]:
     """A tenant with its first user, and what this user may do."""
-    tenant_id = await Onboarding(gateway, operator).tenant(wanted.name)
+    tenant_id = await Onboarding(gateway, operator).tenant(wanted.name, _thresholds())
     person = Person(f"owner@{wanted.key}.example", secrets.token_urlsafe(12))
     await Onboarding(gateway, operator.acting_for(tenant_id)).user(person)
     return person, Onboarding(gateway, await gateway.sign_in(person.email, person.password))
+
+
+def _thresholds() -> dict[str, float]:
+    """Real models find drawn people more alike than real ones: as any tenant may, these set their own threshold."""
+    from vision import manifest  # noqa: PLC0415 - brings onnxruntime, which nothing else here needs
+
+    embedders = (entry.embedder for entry in manifest.read().entries)
+    return {facts.space: DRAWN_THRESHOLD for facts in embedders if facts is not None}
 
 
 def _portraits(around: Surroundings, name: str) -> list[bytes]:
