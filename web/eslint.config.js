@@ -2,7 +2,7 @@ import hooks from "eslint-plugin-react-hooks";
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["dist", "src/gen", "eslint.config.js"] },
+  { ignores: ["dist", "src/gen", "e2e", "eslint.config.js"] },
   tseslint.configs.strictTypeChecked,
   hooks.configs.flat.recommended,
   { languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } } },
