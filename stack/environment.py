@@ -19,7 +19,9 @@ ROLE_OF = {"registry": "svc_registry", "ingest": "svc_ingest", "identity": "svc_
 
 # Of the caller's own environment: what programs need to run at all, and what an operator may want to turn.
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "VIRTUAL_ENV")
-_OPERATORS = ("FOOTFALL_LOG_LEVEL", "FOOTFALL_MODELS", "FOOTFALL_PROVIDER")
+_OPERATORS = (
+    *("FOOTFALL_LOG_LEVEL", "FOOTFALL_MODELS", "FOOTFALL_DETECTOR", "FOOTFALL_EMBEDDER", "FOOTFALL_PROVIDER"),
+)
 
 
 def base(environ: Mapping[str, str]) -> dict[str, str]:
