@@ -81,7 +81,15 @@ face_events = tenant_table(
         postgresql_where=text("customer_id IS NOT NULL"),
     ),
     Index("face_events_visit_idx", "tenant_id", "visit_id", postgresql_where=text("visit_id IS NOT NULL")),
-    Index("face_events_camera_idx", "tenant_id", "camera_id", "capture_time"),
+    # Every index but the key is partial, so that none but the key fits a search by id: to a planner that knows nothing
+    # of a new month's table yet, any index that begins with the tenant would do as well.
+    Index(
+        "face_events_camera_idx",
+        "tenant_id",
+        "camera_id",
+        "capture_time",
+        postgresql_where=text("camera_id IS NOT NULL"),
+    ),
     Index("face_events_embedding_idx", "tenant_id", "capture_time", postgresql_where=text("embedding IS NOT NULL")),
     service=INGEST,
     comment="Sightings, each once. Partitioned by month of the id; only the parent is granted to anybody.",
@@ -200,7 +208,8 @@ event_tombstones = tenant_table(
     ident("event_id"),
     create_time(),
     time("expire_time", null=False, comment="No spool is older"),
-    Index("event_tombstones_expiry_idx", "tenant_id", "expire_time"),
+    # Partial for the same reason as the indexes of face_events.
+    Index("event_tombstones_expiry_idx", "tenant_id", "expire_time", postgresql_where=text("expire_time IS NOT NULL")),
     service=INGEST,
     key=("event_id",),
     comment="Events of erased people: a replay is refused.",

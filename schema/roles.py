@@ -162,6 +162,7 @@ EXECUTE: Final[Mapping[str, tuple[str, ...]]] = {
     "business_day_start(uuid, uuid, date)": (INGEST, REPORTS),
     "uuid_v7(timestamp with time zone)": (INGEST,),
     "fold_visits(uuid, uuid, uuid, timestamp with time zone, timestamp with time zone)": (INGEST,),
+    "fold_visits_batch(uuid, uuid[], uuid[], timestamp with time zone[], timestamp with time zone[])": (INGEST,),
 }
 SIGN_IN_FUNCTIONS: Final = ("sign_in_users(text)", "sign_in_api_key(uuid)", "sign_in_refresh_token(bytea)")
 

@@ -279,10 +279,8 @@ class Span:
 
 _FOLD: Final = text(
     """
-SELECT count(folded.visit_id)
-FROM unnest(CAST(:customers AS uuid[]), CAST(:sites AS uuid[]), CAST(:froms AS timestamptz[]),
-  CAST(:tos AS timestamptz[])) AS span(customer_id, site_id, from_time, to_time),
-LATERAL fold_visits(:tenant, span.customer_id, span.site_id, span.from_time, span.to_time) AS folded
+SELECT count(*) FROM fold_visits_batch(CAST(:tenant AS uuid), CAST(:customers AS uuid[]), CAST(:sites AS uuid[]),
+  CAST(:froms AS timestamptz[]), CAST(:tos AS timestamptz[]))
 """
 )
 

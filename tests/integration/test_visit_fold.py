@@ -19,7 +19,7 @@ from mesh.ids import TenantId
 from stack.postgres import Postgres
 from tests.support.database import TestDatabase, fresh_database
 from tests.support.fold_oracle import Rule, Sighting, Visit, day_start, fold
-from tests.support.folding import Place, dirty_days, live_visits, refold, set_rules, write
+from tests.support.folding import Place, dirty_days, insert, live_visits, refold, refold_all, set_rules, write
 from tests.support.seed import seed_site, seed_tenant
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -362,3 +362,123 @@ def test_a_shuffled_week_of_one_regular_folds_as_in_order(
         for each in (in_order, shuffled)
     ]
     assert spans[0] == spans[1]
+
+
+# -- many at once ---------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(story=stories(), chance=st.randoms(use_true_random=False))
+def test_a_batch_makes_what_one_by_one_makes_in_whatever_order_it_is_asked(
+    fold_database: TestDatabase, story: tuple[str, list[Rule], list[list[tuple[int, Sighting]]]], chance: random.Random
+) -> None:
+    zone, rules, batches = story
+    # Twins: the same sightings of the same customers, in two tenants.
+    twins = []
+    for _ in range(2):
+        first = new_place(fold_database, zone)
+        twins.append((first, seed_tenant_site(fold_database, first)))
+    with fold_database.superuser() as superuser:
+        for each in (place for twin in twins for place in twin):
+            superuser.execute("UPDATE sites SET time_zone = %s WHERE id = %s", (zone, each.site_id))
+            set_rules(superuser, each, rules)
+    customers = (uuid4(), uuid4())
+    with as_ingest(fold_database, twins[0][0]) as singly, as_ingest(fold_database, twins[1][0]) as at_once:
+        for batch in batches:
+            seen: dict[tuple[int, UUID], list[Sighting]] = defaultdict(list)
+            for site, one in batch:
+                seen[site, chance.choice(customers)].append(one)
+            told: list[list[str]] = [[], []]
+            for (site, customer), sightings in seen.items():
+                insert(singly, twins[0][site], customer, sightings)
+                told[0] += [kind for _, kind in refold(singly, twins[0][site], customer, sightings)]
+                insert(at_once, twins[1][site], customer, sightings)
+            asked = [(twins[1][site], customer, sightings) for (site, customer), sightings in seen.items()]
+            chance.shuffle(asked)
+            told[1] += [kind for _, kind in refold_all(at_once, asked)]
+            assert sorted(told[0]) == sorted(told[1])
+        for site in range(2):
+            for customer in customers:
+                alone = live_visits(singly, twins[0][site], customer)
+                together = live_visits(at_once, twins[1][site], customer)
+                assert list(together.values()) == list(alone.values())
+            assert sorted(kind for _, kind in feed(at_once, twins[1][site])) == sorted(
+                kind for _, kind in feed(singly, twins[0][site])
+            )
+        with fold_database.superuser() as auditor:
+            assert [dirty_days(auditor, place) for place in twins[1]] == [
+                dirty_days(auditor, place) for place in twins[0]
+            ]
+
+
+def test_a_pair_that_a_batch_names_twice_is_folded_once_over_both_spans(
+    ingest: psycopg.Connection, place: Place
+) -> None:
+    customer = uuid4()
+    early, late = at("10:00"), at("15:00", day="2026-03-12")
+    insert(ingest, place, customer, [early, late])
+    told = refold_all(ingest, [(place, customer, [early]), (place, customer, [late])])
+    assert sorted(kind for _, kind in told) == ["CREATED", "CREATED"]
+    assert [visit.first for visit in live_visits(ingest, place, customer).values()] == [early.id, late.id]
+
+
+def test_a_batch_changes_nothing_the_second_time(ingest: psycopg.Connection, place: Place) -> None:
+    asked = [(place, uuid4(), [at("10:00"), at("10:10"), at("15:00")]) for _ in range(3)]
+    for _, customer, sightings in asked:
+        insert(ingest, place, customer, sightings)
+    assert len(refold_all(ingest, asked)) == 6
+    before = feed(ingest, place)
+    assert refold_all(ingest, asked) == []
+    assert feed(ingest, place) == before
+
+
+@pytest.mark.parametrize("loser_first", [False, True])
+def test_a_batch_merges_as_one_by_one_does(ingest: psycopg.Connection, place: Place, loser_first: bool) -> None:
+    winner, loser = uuid4(), uuid4()
+    mine, theirs, alone = at("10:00"), at("10:10"), at("18:00")
+    write(ingest, place, winner, [mine])
+    write(ingest, place, loser, [theirs, alone])
+    (kept,) = live_visits(ingest, place, winner)
+    lost = set(live_visits(ingest, place, loser))
+    ingest.execute("UPDATE face_events SET customer_id = %s WHERE customer_id = %s", (winner, loser))
+    both = (loser, winner) if loser_first else (winner, loser)
+    told = refold_all(ingest, [(place, customer, [theirs, alone]) for customer in both])
+    assert sorted(kind for _, kind in told) == ["CREATED", "REMOVED", "REMOVED", "UPDATED"]
+    after = live_visits(ingest, place, winner)
+    assert live_visits(ingest, place, loser) == {}
+    assert [len(visit.sightings) for visit in after.values()] == [2, 1]
+    assert next(iter(after)) == kept
+    heirs: dict[UUID, UUID] = dict(
+        ingest.execute("SELECT id, superseded_by FROM visits WHERE customer_id = %s", (loser,)).fetchall()
+    )
+    assert heirs.keys() == lost
+    assert set(heirs.values()) == set(after)
+
+
+def test_a_visit_whose_sightings_went_to_two_customers_of_a_batch_has_one_heir(
+    ingest: psycopg.Connection, place: Place
+) -> None:
+    loser, first, second = uuid4(), uuid4(), uuid4()
+    one, other = at("10:00"), at("10:10")
+    write(ingest, place, loser, [one, other])
+    (lost,) = live_visits(ingest, place, loser)
+    for customer, sighting in ((first, one), (second, other)):
+        ingest.execute("UPDATE face_events SET customer_id = %s WHERE id = %s", (customer, sighting.id))
+    told = refold_all(ingest, [(place, customer, [one, other]) for customer in (second, loser, first)])
+    assert [kind for _, kind in told].count("REMOVED") == 1
+    heirs = {**live_visits(ingest, place, first), **live_visits(ingest, place, second)}
+    assert len(heirs) == 2
+    ((state, heir),) = ingest.execute("SELECT state, superseded_by FROM visits WHERE id = %s", (lost,)).fetchall()
+    assert state == "SUPERSEDED"
+    assert heir in heirs
+
+
+def test_a_batch_with_a_site_that_is_not_the_tenants_is_refused(
+    fold_database: TestDatabase, ingest: psycopg.Connection, place: Place
+) -> None:
+    elsewhere = new_place(fold_database)
+    mine, theirs = (place, uuid4(), [at("10:00")]), (elsewhere, uuid4(), [at("10:00")])
+    insert(ingest, place, mine[1], mine[2])
+    with pytest.raises(psycopg.errors.NoDataFound, match="no such site"):
+        refold_all(ingest, [mine, theirs])
+    assert live_visits(ingest, place, mine[1]) == {}

@@ -37,6 +37,12 @@ def set_rules(connection: psycopg.Connection, place: Place, rules: Sequence[Rule
 
 def write(connection: psycopg.Connection, place: Place, customer_id: UUID, sightings: Collection[Sighting]) -> None:
     """Inserts the sightings and folds their span, in the caller's transaction."""
+    insert(connection, place, customer_id, sightings)
+    refold(connection, place, customer_id, sightings)
+
+
+def insert(connection: psycopg.Connection, place: Place, customer_id: UUID, sightings: Collection[Sighting]) -> None:
+    """Inserts the sightings, of which no visit knows yet."""
     for each in sightings:
         connection.execute(
             "INSERT INTO face_events (tenant_id, id, site_id, camera_id, lease_epoch, capture_time, track_start_time,"
@@ -47,7 +53,6 @@ def write(connection: psycopg.Connection, place: Place, customer_id: UUID, sight
                 *(each.start, each.start, each.end, each.quality, customer_id, customer_id),
             ),
         )
-    refold(connection, place, customer_id, sightings)
 
 
 def refold(
@@ -58,6 +63,24 @@ def refold(
     rows = connection.execute(
         "SELECT visit_id, kind FROM fold_visits(%s, %s, %s, %s, %s)",
         (place.tenant_id, customer_id, place.site_id, min(starts), max(starts)),
+    )
+    return rows.fetchall()
+
+
+def refold_all(
+    connection: psycopg.Connection, asked: Sequence[tuple[Place, UUID, Collection[Sighting]]]
+) -> list[tuple[UUID, str]]:
+    """Folds the spans of several customers, or at several sites of one tenant, as one batch."""
+    starts = [[each.start for each in sightings] for _, _, sightings in asked]
+    rows = connection.execute(
+        "SELECT visit_id, kind FROM fold_visits_batch(%s, %s, %s, %s, %s)",
+        (
+            asked[0][0].tenant_id,
+            [customer_id for _, customer_id, _ in asked],
+            [place.site_id for place, _, _ in asked],
+            [min(each) for each in starts],
+            [max(each) for each in starts],
+        ),
     )
     return rows.fetchall()
 
