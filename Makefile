@@ -66,13 +66,15 @@ models: $(VENV)/.runtime ## download the detector and the embedder whose licence
 
 # -- check --------------------------------------------------------------------------------------------------------
 .PHONY: test lint fmt e2e coverage
+# Two at a time; a file stays with one worker, so that what its tests share (an Envoy, a PostgreSQL) is started once.
+PYTEST := $(PY) -m pytest --numprocesses $(or $(WORKERS),2) --dist loadfile
 test: install-dev ui ## all tests that this machine can run; what is skipped says why
-	@$(PY) -m pytest tests/unit tests/integration tests/e2e
+	@$(PYTEST) tests
 	@cd web && npm test --silent
 
 coverage: install-dev ui ## the same, with the coverage gate (85 % of service and agent code)
 	@rm -f .coverage .coverage.*
-	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(PY) -m pytest --cov --cov-report= tests/unit tests/integration tests/e2e
+	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(PYTEST) --cov --cov-report= tests
 	@$(VENV)/bin/coverage report
 	@cd web && npm test --silent
 
