@@ -64,15 +64,29 @@ _KEY_OF: Final[Mapping[Dimension, str]] = {
         WHEN v.dwell_seconds < 3600 THEN '30' WHEN v.dwell_seconds < 7200 THEN '60' ELSE '120' END""",
     Dimension.FREQUENCY: """CASE WHEN v.in_range >= 10 THEN '10' WHEN v.in_range >= 5 THEN '5'
         ELSE v.in_range::text END""",
-    Dimension.NOVELTY: """CASE WHEN EXISTS (SELECT FROM visits w WHERE w.tenant_id = v.tenant_id
-        AND w.customer_id = v.customer_id AND w.state = 'LIVE' AND (w.start_time, w.id) < (v.start_time, v.id))
-        THEN 'returning' ELSE 'new' END""",
+    Dimension.NOVELTY: "CASE WHEN v.id = first.id THEN 'new' ELSE 'returning' END",
+    Dimension.GENDER: "lower(coalesce(c.gender, looks.gender, 'unknown'))",
+}
+
+# What a key is made of beyond the visit.
+_JOINS: Final[Mapping[Dimension, str]] = {
+    # The first visit at any site of the tenant, looked up once per customer.
+    Dimension.NOVELTY: """
+      JOIN (
+        SELECT known.customer_id, f.id FROM (SELECT DISTINCT customer_id FROM v) AS known CROSS JOIN LATERAL (
+          SELECT w.id FROM visits w
+           WHERE w.tenant_id = :tenant AND w.customer_id = known.customer_id AND w.state = 'LIVE'
+           ORDER BY w.start_time, w.id LIMIT 1
+        ) AS f
+      ) AS first USING (customer_id)""",
     # What staff entered, else what most sightings of the visit say.
-    Dimension.GENDER: """lower(coalesce(
-        (SELECT c.gender FROM customers c WHERE c.tenant_id = v.tenant_id AND c.id = v.customer_id),
-        (SELECT mode() WITHIN GROUP (ORDER BY e.gender) FROM face_events e
-          WHERE e.tenant_id = v.tenant_id AND e.visit_id = v.id AND e.gender IS NOT NULL),
-        'unknown'))""",
+    Dimension.GENDER: """
+      LEFT JOIN customers c ON c.tenant_id = :tenant AND c.id = v.customer_id
+      LEFT JOIN (
+        SELECT e.visit_id, mode() WITHIN GROUP (ORDER BY e.gender) AS gender FROM face_events e
+         WHERE e.tenant_id = :tenant AND e.gender IS NOT NULL AND e.visit_id IN (SELECT id FROM v)
+         GROUP BY e.visit_id
+      ) AS looks ON looks.visit_id = v.id""",
 }
 
 _BINS: Final = """
@@ -85,7 +99,7 @@ v AS (
      AND v.local_date >= :first AND v.local_date < :last
 )
 SELECT {key} AS key, count(*) AS visits, count(DISTINCT v.customer_id) AS people
-  FROM v JOIN p USING (site_id) GROUP BY 1
+  FROM v JOIN p USING (site_id) {join} GROUP BY 1
 """
 
 # Which keys were watched at all, where time or place is the key.
@@ -130,9 +144,8 @@ async def bins(
         "sites": [place.id for place in places],
         "zones": [place.time_zone for place in places],
     }
-    rows = await tx.execute(
-        text(_BINS.format(key=_KEY_OF[dimension])), parameters | {"first": first.days[0], "last": last.days[1]}
-    )
+    statement = _BINS.format(key=_KEY_OF[dimension], join=_JOINS.get(dimension, ""))
+    rows = await tx.execute(text(statement), parameters | {"first": first.days[0], "last": last.days[1]})
     found = {row.key: (row.visits, row.people) for row in rows}
     lit = set(
         await tx.scalars(

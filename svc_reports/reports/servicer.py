@@ -85,8 +85,6 @@ class ReportServicer(report_pb2_grpc.ReportServiceServicer):
         self, request: report_pb2.ExportVisitsRequest, context: Any
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         start, end = moment("start_time", request.start_time), moment("end_time", request.end_time)
-        if end <= start:
-            raise InvalidField("end_time", "must be after start_time")
         if end - start > LONGEST_EXPORT:
             raise InvalidField(
                 "end_time", "at most 366 days after start_time", reason=problem_pb2.ERROR_REASON_RANGE_TOO_LARGE

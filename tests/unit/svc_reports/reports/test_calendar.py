@@ -8,7 +8,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.ids import SiteId
@@ -107,6 +107,7 @@ def test_a_site_without_rules_counts_by_the_default() -> None:
     assert business_day_start(Place(SiteId(UUID(int=1)), "Europe/Vienna"), MONDAY) == at("2026-03-09 04:00")
 
 
+@settings(deadline=None)  # no test judges by the clock
 @given(instant=INSTANTS, zone=st.sampled_from(ZONES), minutes=st.integers(0, 720))
 def test_every_instant_has_one_business_day_the_one_that_the_fold_cuts_by(
     instant: datetime, zone: str, minutes: int
@@ -121,6 +122,7 @@ def test_every_instant_has_one_business_day_the_one_that_the_fold_cuts_by(
 # -- buckets ------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)  # no test judges by the clock
 @given(
     grain=st.sampled_from(list(Grain)),
     start=INSTANTS,
@@ -210,6 +212,7 @@ def test_hours_are_those_of_the_wall(zone: str, clock: str, expected: list[str])
     assert [key.split("T")[1] for key in keys(found)][:4] == expected
 
 
+@settings(deadline=None)  # no test judges by the clock
 @given(instant=INSTANTS, zone=st.sampled_from(ZONES))
 def test_within_an_hour_the_wall_shows_one_hour_and_one_offset(instant: datetime, zone: str) -> None:
     here = ZoneInfo(zone)
@@ -308,6 +311,7 @@ def test_the_night_of_a_change_of_clocks_is_an_hour_longer_or_shorter() -> None:
     assert (hours(autumn), hours(spring)) == (7, 5)
 
 
+@settings(deadline=None)  # no test judges by the clock
 @given(start=INSTANTS, length=st.timedeltas(timedelta(hours=1), timedelta(days=20)), zone=st.sampled_from(ZONES))
 def test_open_spans_lie_within_what_is_asked_in_order_and_apart(start: datetime, length: timedelta, zone: str) -> None:
     here = place(zone, Rules(LONG_AGO, spans=(*NINE_TO_SIX, OpeningSpan(6, 17 * 60, 27 * 60))))
@@ -317,6 +321,7 @@ def test_open_spans_lie_within_what_is_asked_in_order_and_apart(start: datetime,
     assert all(one.end < following.start for one, following in pairwise(found))
 
 
+@settings(deadline=None)  # no test judges by the clock
 @given(start=INSTANTS, grain=st.sampled_from([Grain.HOUR, Grain.DAY]), zone=st.sampled_from(ZONES))
 def test_opening_times_cut_at_buckets_are_those_of_each_bucket(start: datetime, grain: Grain, zone: str) -> None:
     here = place(zone, Rules(LONG_AGO, spans=(*NINE_TO_SIX, OpeningSpan(6, 20 * 60, 27 * 60))))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.ids import CameraId, SiteId
@@ -95,6 +95,7 @@ def test_complete_to_is_the_oldest_watermark_that_is_known() -> None:
     assert complete_to([camera(1)]) is None
 
 
+@settings(deadline=None)  # no test judges by the clock
 @given(
     st.lists(
         st.tuples(st.floats(0, 1e6), st.floats(0, 1e6), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=9

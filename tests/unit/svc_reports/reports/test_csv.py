@@ -7,7 +7,7 @@ import io
 from collections.abc import AsyncIterator, Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from svc_reports.reports.csv import CHUNK, Cell, chunks
@@ -42,6 +42,7 @@ async def test_a_negative_number_stays_a_number() -> None:
     assert await written([[-1, -0.5]], "a", "b") == b"a,b\r\n-1,-0.5\r\n"
 
 
+@settings(deadline=None)  # no test judges by the clock
 @given(
     rows=st.lists(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x00")), min_size=2, max_size=2))
 )
