@@ -35,6 +35,8 @@ PAGE_SECURITY = {
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
 }
+# Answers are people's doings, pictures of faces among them: no cache keeps one, and no browser guesses what it is.
+ANSWER_SECURITY = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 NO_UI = """<!doctype html><meta charset="utf-8"><title>Footfall</title>
 <p>The gateway is up. Its user interface has not been built on this machine.</p>
 """
@@ -49,6 +51,10 @@ def virtual_host(settings: GatewaySettings, services: tuple[Service, ...]) -> Co
             filters.CORS: _cors(settings),
             filters.RATE_LIMIT: filters.tenant_rate(settings),
         },
+        "response_headers_to_add": [
+            {"header": {"key": name, "value": value}, "append_action": "ADD_IF_ABSENT"}
+            for name, value in ANSWER_SECURITY.items()
+        ],
         "routes": [
             *_json(settings, services),
             *(route for service in services for route in _service(settings, service)),

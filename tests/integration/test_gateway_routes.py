@@ -122,6 +122,14 @@ def test_an_image_is_sent_as_it_is_and_needs_no_token(gateway: Gateway) -> None:
     assert (request.id, request.sig) == (ID, "a-signature")
 
 
+@pytest.mark.parametrize("path", [f"/v1/images/{ID}?sig=a-signature", "/v1/sites", "/v1/nothing"])
+def test_no_cache_keeps_an_answer_and_no_browser_guesses_what_it_is(client: httpx.Client, path: str) -> None:
+    headers = client.get(path).headers
+
+    assert headers.get_list("cache-control") == ["no-store"]
+    assert headers.get_list("x-content-type-options") == ["nosniff"]
+
+
 def test_the_access_log_is_json_with_the_request_id_and_without_signatures(gateway: Gateway) -> None:
     with gateway.client() as anonymous:
         response = anonymous.get(f"/v1/images/{ID}", params={"sig": "a-secret-signature"})
