@@ -18,7 +18,7 @@ class CastMember:
 
 
 DRAWN_THRESHOLD: Final = 0.5
-"""The cosine from which two drawn faces are one person, for any of the real models: as a calibration would find it.
+"""The cosine from which two drawn faces are one person, for either real model: a tenant's calibration.
 
 Drawn faces are more alike than people are; at the models' own thresholds they are told apart with less to spare."""
 

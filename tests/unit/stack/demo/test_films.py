@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from stack.demo.cast import STAFF
+from stack.demo.cast import CAST, DRAWN_THRESHOLD, STAFF
 from stack.demo.films import fingerprint, frame, main, staff_photos, truth_json, write_films
 from stack.demo.scenario import Recording, Scenario, scenario
 from stack.demo.scenes import HEIGHT, WIDTH
 from stack.demo.walks import FRAMES_PER_SECOND, Walk
 from tests.support.pictures import decoded, frames_of
-from vision import demo
+from vision import demo, manifest
 from vision.embed import Embedding, cosine
 from vision.pipeline import Face, FaceAnalyser
 
@@ -125,3 +125,21 @@ def test_the_command_writes_films_and_portraits(
     assert main(["--out", str(tmp_path), "--now", NOW.isoformat()]) == 0
     assert len(json.loads(capsys.readouterr().out)["recordings"]) == 1
     assert len(list((tmp_path / "staff").glob("*.jpg"))) == 3 * len(STAFF)
+
+
+@pytest.mark.parametrize("embedder", ["mobilefacenet-ms1m", "w600k-mbf-dequantised"])
+def test_real_models_tell_the_drawn_people_apart_too(models_folder: Path, embedder: str) -> None:
+    models = manifest.load(models_folder, embedder=embedder)
+    analyser = FaceAnalyser(models.detector, models.embedder)
+    shots: list[tuple[str, Embedding]] = []
+    for recording in scenario(NOW).recordings:
+        for walk in recording.walks:
+            moment = walk.begin + 0.5 * walk.seconds
+            found = {_shown(face, recording, moment): face for face in analyser.analyse(frame(recording, moment))}
+            assert walk.person in found, f"{walk.person} is not found in {recording.title}"
+            shots.append((walk.person, analyser.embed(found[walk.person])))
+    for name in STAFF:
+        shots += [(name, analyser.embed(analyser.single_face(decoded(body)))) for body in staff_photos(name)]
+    for (a, one), (b, other) in itertools.combinations(shots, 2):
+        assert (cosine(one, other) >= DRAWN_THRESHOLD) == (a == b), f"{a} and {b}"
+    assert {person for person, _ in shots} == set(CAST)
