@@ -32,7 +32,7 @@ from tests.support.stack import Mesh, Refused, Tenant, eventually, running_mesh
 
 GAP_SECONDS: Final = 20
 """The site's visit gap: whoever is away for longer makes another visit."""
-EMPTY_SECONDS: Final = 420.0
+EMPTY_SECONDS: Final = 300.0
 """How long the shop stays empty after the last one left: the film must not begin anew before the counts are read."""
 WATCH_SECONDS: Final = 240.0
 """Until when everything that was filmed must have arrived: the film lasts one minute of it."""

@@ -295,7 +295,7 @@ def film(path: Path, takes: Sequence[Take], cast: Cast, *, after_seconds: float 
     planned = passages(takes)
     seconds = planned[-1].end + 1
     arguments = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{WIDTH}x{HEIGHT}", "-r", str(RATE), "-i", "-"]
-    encode = ["-c:v", "libx264", "-profile:v", "baseline", "-preset", "veryfast", "-crf", "20", "-g", str(RATE)]
+    encode = ["-c:v", "libx264", "-profile:v", "baseline", "-preset", "ultrafast", "-crf", "20", "-g", str(RATE)]
     # The last frame again and again: minutes of it cost seconds.
     longer = ["-vf", f"tpad=stop_mode=clone:stop_duration={after_seconds:g}"]
     command = ["ffmpeg", "-v", "error", "-y", *arguments, *longer, *encode, "-pix_fmt", "yuv420p", str(path)]

@@ -161,11 +161,15 @@ class Mesh:
 
     # -- what lies behind it -----------------------------------------------------------------------------------------
 
+    @property
+    def database_url(self) -> str:
+        """A superuser's."""
+        return self.around.database.admin_url.rpartition("/")[0] + f"/{DATABASE}"
+
     @contextmanager
     def database(self) -> Iterator[psycopg.Connection[Any]]:
         """A superuser's eyes."""
-        url = self.around.database.admin_url.rpartition("/")[0] + f"/{DATABASE}"
-        with psycopg.connect(url, autocommit=True) as connection:
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
             yield connection
 
     def forge(self, token: str, **claims: Any) -> str:
