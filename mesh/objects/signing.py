@@ -57,10 +57,11 @@ class ImageSigner:
         expire = int((self._clock.now() + self._life).timestamp())
         payload = _PAYLOAD.pack(tenant_id.bytes, expire)
         signature = base64.urlsafe_b64encode(payload + sign(self._keys, payload + image_id.bytes)).rstrip(b"=")
-        return SignedPath(f"/v1/images/{image_id}?sig={signature.decode()}", datetime.fromtimestamp(expire, UTC))
+        address = f"/v1/images/{image_id}?sig={signature.decode()}&expire={expire}"
+        return SignedPath(address, datetime.fromtimestamp(expire, UTC))
 
-    def check(self, image_id: ImageId, signature: str) -> TenantId:
-        """Whose image it is, when the signature is good.
+    def check(self, image_id: ImageId, signature: str, expire: int) -> TenantId:
+        """Whose image it is, when the signature is good and of this expiry (seconds since 1970).
 
         Raises:
             PermissionDenied: SIGNATURE_INVALID.
@@ -75,7 +76,7 @@ class ImageSigner:
         payload, seal = raw[: _PAYLOAD.size], raw[_PAYLOAD.size :]
         if len(payload) < _PAYLOAD.size or not verify(self._keys, payload + image_id.bytes, seal):
             raise refusal
-        tenant, expire = _PAYLOAD.unpack(payload)
-        if expire <= self._clock.now().timestamp():
+        tenant, signed_expire = _PAYLOAD.unpack(payload)
+        if expire != signed_expire or expire <= self._clock.now().timestamp():
             raise refusal
         return TenantId(UUID(bytes=tenant))

@@ -53,20 +53,16 @@ class ImageService:
             found = await store.places(tx, tenant_id, image_ids, self._clock.now())
         there = [image_id for image_id in image_ids if image_id in found and found[image_id].object_key is not None]
         signed = [(image_id, self._signer.path(tenant_id, image_id)) for image_id in there]
-        return [
-            # The contract shows the moment beside the signature; what holds is the one that is signed.
-            Address(image_id, f"{one.path}&expire={int(one.expire_time.timestamp())}", one.expire_time)
-            for image_id, one in signed
-        ]
+        return [Address(image_id, one.path, one.expire_time) for image_id, one in signed]
 
-    async def fetch(self, image_id: ImageId, signature: str) -> tuple[bytes, str]:
+    async def fetch(self, image_id: ImageId, signature: str, expire: int) -> tuple[bytes, str]:
         """The picture behind an address, and its media type.
 
         Raises:
             PermissionDenied: SIGNATURE_INVALID.
             MeshError: IMAGE_EXPIRED: it has been removed since.
         """
-        tenant_id = self._signer.check(image_id, signature)
+        tenant_id = self._signer.check(image_id, signature, expire)
         async with self._database.transaction(tenant_id, read_only=True) as tx:
             place = (await store.places(tx, tenant_id, [image_id], self._clock.now())).get(image_id)
         if place is None or place.object_key is None:

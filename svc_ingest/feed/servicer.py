@@ -76,7 +76,7 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> httpbody_pb2.HttpBody:
         """See the contract."""
-        data, content_type = await self._images.fetch(ImageId(UUID(request.id)), request.sig)
+        data, content_type = await self._images.fetch(ImageId(UUID(request.id)), request.sig, request.expire)
         return httpbody_pb2.HttpBody(content_type=content_type, data=data)
 
     def _write_line(self, line: Line, caller: Caller) -> feed_pb2.WatchVisitsResponse:
