@@ -71,7 +71,7 @@ class VisitServicer(visit_pb2_grpc.VisitServiceServicer):
                 raise NotFound("visit", visit_id)
             found = await store.sightings(tx, caller.tenant, visit_id, after, size + 1)
             named = {UUID(one["person_id"]) for sighting in found for one in sighting.candidates}
-            present = await store.present(tx, caller.tenant, named)
+            present = await store.present(tx, caller.tenant, named, caller.visible_sites)
             corrections = await store.corrections(tx, caller.tenant, found[:size])
             merged = await store.superseded(tx, caller.tenant, visit_id)
             now = await snapshot_time(tx)

@@ -211,16 +211,21 @@ async def sightings(
 
 _PRESENT: Final = text(
     """
-    SELECT id FROM customers WHERE tenant_id = :tenant AND id = ANY (CAST(:ids AS uuid[])) AND state <> 'FORGOTTEN'
+    SELECT c.id FROM customers c
+     WHERE c.tenant_id = :tenant AND c.id = ANY (CAST(:ids AS uuid[])) AND c.state <> 'FORGOTTEN'
+       AND (CAST(:sites AS uuid[]) IS NULL OR EXISTS (
+         SELECT FROM visits v
+          WHERE v.tenant_id = c.tenant_id AND v.customer_id = c.id AND v.site_id = ANY (CAST(:sites AS uuid[]))))
     UNION ALL
     SELECT id FROM staff WHERE tenant_id = :tenant AND id = ANY (CAST(:ids AS uuid[])) AND delete_time IS NULL
     """
 )
 
 
-async def present(tx: Tx, tenant_id: TenantId, people: Collection[UUID]) -> set[UUID]:
-    """Those of the customers and staff that were not erased since."""
-    return set(await tx.scalars(_PRESENT, {"tenant": tenant_id, "ids": list(people)}))
+async def present(tx: Tx, tenant_id: TenantId, people: Collection[UUID], sites: Collection[SiteId] | None) -> set[UUID]:
+    """Those of the customers and staff that were not erased since, and whom somebody held to `sites` may know of."""
+    parameters = {"tenant": tenant_id, "ids": list(people), "sites": None if sites is None else list(sites)}
+    return set(await tx.scalars(_PRESENT, parameters))
 
 
 _MOVES: Final = text(

@@ -294,6 +294,10 @@ async def test_an_explanation_shows_each_sighting_and_how_it_was_decided(
     # The erased customer and the staff member who left are not named any more.
     assert [one.customer_id or one.staff_id for one in first.candidates] == [str(anna), str(carl), str(bea)]
     assert first.candidates[0].embedding_id == str(embedding)
+    # Bea was never at this site: a manager of it is not to know of her.
+    async with reports.visits(tenant, role=Role.SITE_MANAGER, site_ids=[shop.id]) as stub:
+        told = await stub.ExplainVisit(ExplainRequest(id=visit.id))
+    assert [one.customer_id or one.staff_id for one in told.sightings[0].candidates] == [str(anna), str(carl)]
 
 
 async def test_sightings_come_in_pages(reports: RunningReports, tenant: SeededTenant, shop: Shop) -> None:
