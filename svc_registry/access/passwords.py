@@ -17,7 +17,7 @@ from mesh.errors import Unavailable
 T = TypeVar("T")
 
 WORKERS: Final = 2  # hashes at once: each takes a core and `memory_kib`
-MOST_WAITING: Final = 64  # beyond it a sign-in is refused rather than answered in a minute
+MOST_WAITING: Final = 16  # beyond it a sign-in is refused at once rather than answered after many seconds
 
 
 class Passwords(Protocol):
