@@ -247,9 +247,12 @@ def _report(console: Console, verdict: Verdict, stage: Stage, around: Surroundin
     console.print(table)
     for line in wrong(verdict.lines):
         console.print(f"[red]{line.what}: filmed {line.filmed}, counted {line.seen}[/]")
-    console.print(f"\nThe UI: [bold]{around.gateway_url}[/]  (certificate of this desk: {around.tls('gateway').ca})")
-    console.print(f"  {BOOKSHOP.name}: [bold]{stage.owner.email}[/]  {stage.owner.password}")
-    console.print(f"  {BAKERY.name}, which sees nothing: {stage.stranger.email}  {stage.stranger.password}")
+    console.print(
+        f"\nThe UI: [bold]{around.gateway_url}[/]  (certificate of this desk: {around.tls('gateway').ca})\n"
+        f"  {BOOKSHOP.name}: [bold]{stage.owner.email}[/]  {stage.owner.password}\n"
+        f"  {BAKERY.name}, which sees nothing: {stage.stranger.email}  {stage.stranger.password}",
+        soft_wrap=True,  # lines to copy
+    )
 
 
 def _lead_on(console: Console, options: Options) -> None:
@@ -258,5 +261,6 @@ def _lead_on(console: Console, options: Options) -> None:
         "  [bold]make models[/]\n"
         "  [bold]FOOTFALL_MODELS=$PWD/models .venv/bin/python -m stack up --detach[/]\n"
         "  [bold].venv/bin/python -m stack camera rtsp://USER@CAMERA/STREAM[/]\n"
-        f"\n[dim]Ctrl-C ends the demo. Meanwhile: python -m stack status --home {options.home.root}[/]"
+        f"\n[dim]Ctrl-C ends the demo. Meanwhile: python -m stack status --home {options.home.root}[/]",
+        soft_wrap=True,
     )
