@@ -113,8 +113,8 @@ baseline: $(VENV)/.dev node_modules/.stamp ## accept today's contracts as what m
 	@$(PY) scripts/third_party_protos.py
 	@$(BUF) build proto --exclude-source-info --output proto/baseline.binpb
 
-migrate: $(VENV)/.runtime ## bring FOOTFALL_DATABASE_URL to the newest schema
-	@$(PY) -m schema.bootstrap
+migrate: $(VENV)/.runtime ## bring the database of FOOTFALL_OWNER_URL to the newest schema
+	@$(VENV)/bin/alembic upgrade head
 
 migration-baseline: $(VENV)/.runtime ## render the first migration anew (until the first release)
 	@$(PY) -m schema.render --write
