@@ -18,6 +18,6 @@ mkdir -p "$folder"
 export FOOTFALL_E2E_ARTEFACTS="$(cd "$folder" && pwd)"
 
 status=0
-"${PYTHON:-.venv/bin/python}" -m pytest tests/e2e/test_photographs.py -v --junit-xml="$folder/junit.xml" || status=$?
+"${PYTHON:-.venv/bin/python}" -m pytest tests/e2e/test_photographs.py -v -s --junit-xml="$folder/junit.xml" || status=$?
 echo "kept in $folder: $(ls "$folder" | tr '\n' ' ')"
 exit "$status"

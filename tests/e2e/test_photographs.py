@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -352,9 +351,9 @@ def _iso(moment: datetime) -> str:
 
 
 def say(*lines: str) -> None:
-    """To whoever watches the run: past pytest's capture, and kept."""
+    """To whoever watches the run (pytest -s), and to the folder of artefacts."""
     text = "\n".join(lines)
-    print(f"\n{text}", file=sys.__stderr__, flush=True)
+    print(f"\n{text}", flush=True)  # noqa: T201
     if folder := _artefacts():
         with (folder / "confusion.txt").open("a") as out:
             out.write(f"{text}\n\n")
