@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from functools import cache
 from uuid import uuid4
 
 import pytest
+import structlog
 
 from mesh.tls import Tls
 from stack.certificates import issue, make_ca
 from stack.postgres import Postgres
 from tests.support.database import TestDatabase, fresh_database, running_server
 from tests.support.stack import Mesh, running_mesh
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """What a test does to the process's logging ends with it: its stream is closed, and later tests log too."""
+    root, configuration = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.configure(**configuration)
 
 
 @pytest.fixture(scope="session")

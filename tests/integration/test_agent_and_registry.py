@@ -30,6 +30,12 @@ PASSAGES = len(RECORDING.film.passages)
 BRISK = {"heartbeat_seconds": 0.2, "lease_stop_seconds": 3.0, "lease_ttl_seconds": 4.0, "renewal_batch_seconds": 0.05}
 
 
+@pytest.fixture(autouse=True)
+def _demo_vision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever models this machine has: these films are the demo's."""
+    monkeypatch.delenv("FOOTFALL_MODELS", raising=False)
+
+
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (film,) = write_films(Scenario((RECORDING,), STORY.truth), tmp_path_factory.mktemp("films"))

@@ -18,6 +18,7 @@ from footfall_messages.footfall.registry import v1 as registry
 from stack.certificates import Authority, issue, make_ca
 from stack.demo.films import write_films
 from stack.demo.scenario import Scenario, scenario
+from tests.support.ports import free_port
 from tests.support.scripted_mesh import API_KEY, ScriptedMesh, lease, watched
 from tests.support.waiting import until
 
@@ -121,7 +122,7 @@ async def test_health_and_metrics_tell_what_the_spool_and_the_session_know_and_l
     assert camera.source
     camera.source.username, camera.source.password = "eye", "never-in-a-log"
     mesh.fleet.leases = [camera, lease(films.as_uri().replace("file:", "folder:"))]
-    port = _free_port()
+    port = free_port()
     with agent(mesh, authority, films, tmp_path, FOOTFALL_HEALTH_LISTEN=f"127.0.0.1:{port}"):
         await until(lambda: len(mesh.intake.first) == PASSAGES)
         await until(lambda: registry.CameraActivity.FAILING in [one.activity for one in watched(mesh)])
@@ -133,14 +134,6 @@ async def test_health_and_metrics_tell_what_the_spool_and_the_session_know_and_l
     assert all(json.loads(line)["service"] == "edge_agent" for line in said.splitlines() if line.startswith("{"))
     assert "never-in-a-log" not in said + metrics
     assert API_KEY not in said + metrics
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _get(port: int, path: str) -> str:

@@ -31,6 +31,12 @@ STORY = scenario(NOW)
 RECORDING = STORY.recordings[0]
 
 
+@pytest.fixture(autouse=True)
+def _demo_vision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever models this machine has: these films are the demo's."""
+    monkeypatch.delenv("FOOTFALL_MODELS", raising=False)
+
+
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one film of the demo."""

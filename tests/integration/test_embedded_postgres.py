@@ -14,7 +14,8 @@ import psycopg
 import pytest
 
 from stack.postgres import Postgres, PostgresError
-from tests.support.database import chosen_binaries, free_port
+from tests.support.database import chosen_binaries
+from tests.support.ports import free_port
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from mesh.access import Policy, Role, Rule
 from mesh.auth import current_caller
 from mesh.server import Mount, Service, running
 from stack.certificates import issue
-from tests.support.gateway import TENANT, Gateway, eventually, free_port, running_gateway
+from tests.support.gateway import TENANT, Gateway, eventually, running_gateway
+from tests.support.ports import free_port
 
 VISITS = visit_pb2.DESCRIPTOR.services_by_name["VisitService"]
 JOBS = job_pb2.DESCRIPTOR.services_by_name["JobService"]

@@ -17,7 +17,8 @@ import pytest
 from gateway.render import check
 from gateway.settings import GatewaySettings
 from stack.certificates import issue
-from tests.support.gateway import DESCRIPTORS, ROOT, Gateway, Mesh, eventually, free_port, running_gateway, stand_in
+from tests.support.gateway import DESCRIPTORS, ROOT, Gateway, Mesh, eventually, running_gateway, stand_in
+from tests.support.ports import free_port
 
 WATCH_VISITS = "/footfall.ingest.v1.FeedService/WatchVisits"
 

@@ -25,10 +25,11 @@ from mesh.server import Service, running
 from mesh.settings import as_environment
 from mesh.tls import Tls
 from svc_identity.vectors.milvus import MilvusIndex
-from tests.support.database import TestDatabase, free_port
+from tests.support.database import TestDatabase
 from tests.support.faces import person_vector, shot
 from tests.support.identity import SPACE, identity_settings, query
 from tests.support.mesh import TokenIssuer, connect
+from tests.support.ports import free_port
 from tests.support.seed import SeededTenant, seed_tenant
 from tests.support.waiting import until
 

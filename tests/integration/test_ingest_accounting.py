@@ -25,11 +25,12 @@ from mesh.tls import Tls
 from svc_ingest.events.matching import FakeMatcher
 from svc_ingest.wiring import NAME
 from tests.support import fold_oracle
-from tests.support.database import TestDatabase, free_port
+from tests.support.database import TestDatabase
 from tests.support.folding import Place, live_visits
 from tests.support.ingest import MASTER_KEYS, FaceSender, RunningIngest, face, jpeg, now, running_ingest
 from tests.support.ingest_peers import running_keys, running_matcher
 from tests.support.mesh import TokenIssuer, connect, reason
+from tests.support.ports import free_port
 from tests.support.seed import SeededTenant, seed_tenant
 from tests.support.waiting import until
 

@@ -18,11 +18,12 @@ from mesh.tls import Tls
 from svc_ingest.events.domain import Decision, Reason, Verdict
 from svc_ingest.events.identity import IdentityMatcher
 from svc_ingest.events.matching import MOST_FACES, FaceQuery, FakeMatcher, Matcher
-from tests.support.database import TestDatabase, free_port
+from tests.support.database import TestDatabase
 from tests.support.identity import SPACE, running_identity
 from tests.support.ingest import IDS, now, vector
 from tests.support.ingest_peers import running_matcher
 from tests.support.mesh import TokenIssuer
+from tests.support.ports import free_port
 from tests.support.seed import SeededTenant, seed_tenant
 
 

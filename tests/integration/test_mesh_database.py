@@ -21,9 +21,10 @@ from mesh.hints import Listener
 from mesh.ids import SYSTEM_TENANT_ID, SiteId
 from mesh.server import running
 from stack.postgres import Postgres
-from tests.support.database import TestDatabase, chosen_binaries, free_port
+from tests.support.database import TestDatabase, chosen_binaries
 from tests.support.mesh import Peers, TokenIssuer
 from tests.support.mesh_service import service
+from tests.support.ports import free_port
 from tests.support.seed import seed_site, seed_tenant
 from tests.support.waiting import until
 

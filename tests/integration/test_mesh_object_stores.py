@@ -22,7 +22,7 @@ from mesh.clock import FakeClock
 from mesh.errors import Unavailable
 from mesh.objects import FolderStore, InvalidKey, ObjectNotFound, ObjectStore, S3Store, open_store
 from mesh.objects import s3 as s3_module
-from tests.support.database import free_port
+from tests.support.ports import free_port
 
 ACCESS, SECRET = "access-of-a-test", "secret-of-a-test"
 JPEG = b"\xff\xd8" + bytes(range(256)) * 40 + b"\xff\xd9"

@@ -14,8 +14,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh.settings import as_environment
 from mesh.tls import Tls
-from tests.support.database import TestDatabase, free_port
+from tests.support.database import TestDatabase
 from tests.support.mesh import connect
+from tests.support.ports import free_port
 from tests.support.registry import PASSWORD, PEER, registry_settings
 
 EMAIL = "first@footfall.test"

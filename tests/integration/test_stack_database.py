@@ -18,7 +18,7 @@ from stack.home import Home
 from stack.ports import Ports
 from stack.supervisor import StartError, Supervisor
 from stack.up import Options
-from tests.support.gateway import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import http.server
 import shutil
-import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +12,8 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from tests.support.ports import free_port
 
 WIDTH: Final = 320
 HEIGHT: Final = 240
@@ -130,7 +131,7 @@ def rtsp_camera(film: Path, *, user: str = "", password: str = "") -> Iterator[s
     if not encoded.exists():
         encode = ["ffmpeg", "-v", "error", "-y", "-i", str(film), "-c:v", "libx264", "-profile:v", "baseline"]
         subprocess.run([*encode, "-g", "15", "-pix_fmt", "yuv420p", str(encoded)], check=True)
-    port = _free_port()
+    port = free_port()
     arguments = [str(SYSTEM_PYTHON), str(RTSP_SERVER), str(encoded), str(port), user, password]
     server = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
@@ -142,9 +143,3 @@ def rtsp_camera(film: Path, *, user: str = "", password: str = "") -> Iterator[s
         server.wait()
         if server.stdout is not None:
             server.stdout.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from psycopg import sql
 from schema.bootstrap import bootstrap, login_roles, restrict_database, role_url
 from schema.roles import OWNER
 from stack.postgres import Postgres
+from tests.support.ports import free_port
 
 TEMPLATE = "footfall_template"
 PASSWORD = "password-of-a-test"
@@ -45,14 +45,6 @@ class TestDatabase:
     def superuser(self) -> psycopg.Connection:
         """A connection that no policy holds back: to lay out a test, and to look at what it left."""
         return psycopg.connect(self.superuser_url, autocommit=True)
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def chosen_binaries() -> Path | None:

@@ -7,7 +7,6 @@ the services do for what a later version has, but for the few RPCs that a test g
 from __future__ import annotations
 
 import importlib
-import socket
 import ssl
 import subprocess
 import threading
@@ -36,6 +35,7 @@ from mesh.roles import Role
 from mesh.tls import Tls
 from stack.certificates import Authority, issue, make_ca
 from tests.support.mesh import TokenIssuer
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 DESCRIPTORS = ROOT / "gen" / "footfall.binpb"
@@ -45,13 +45,6 @@ GET_JWKS = "/footfall.registry.v1.AuthService/GetJwks"
 
 Answer = Callable[[bytes, grpc.ServicerContext], Any]
 """What a stand-in does with a call: bytes for a unary answer, an iterator of bytes for a stream."""
-
-
-def free_port() -> int:
-    """A TCP port of the loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def eventually(condition: Callable[[], Any], what: str, seconds: float = READY_SECONDS) -> Any:
