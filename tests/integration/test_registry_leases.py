@@ -22,7 +22,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.tls import Tls
 from tests.support.database import TestDatabase
-from tests.support.fleet import brisk_registry, epochs, fleet, worker_state
+from tests.support.fleet import PATIENT, brisk_registry, epochs, fleet, worker_state
 from tests.support.waiting import until
 from tests.support.worker import worker
 
@@ -152,7 +152,7 @@ async def test_a_camera_that_is_given_up_three_times_is_parked(database: TestDat
 
 
 async def test_a_drained_worker_hands_its_camera_over_without_a_gap(database: TestDatabase, peers: Peers) -> None:
-    async with brisk_registry(database, peers) as registry:
+    async with brisk_registry(database, peers, **PATIENT) as registry:
         shop = await fleet(registry)
         second_id, second_token = await shop.another_worker()
         camera = await shop.camera()
@@ -178,7 +178,7 @@ async def test_a_drained_worker_hands_its_camera_over_without_a_gap(database: Te
 
 
 async def test_maintenance_takes_a_pinned_camera_at_once(database: TestDatabase, peers: Peers) -> None:
-    async with brisk_registry(database, peers) as registry:
+    async with brisk_registry(database, peers, **PATIENT) as registry:
         shop = await fleet(registry)
         camera = await shop.camera()
         admin = worker_pb2_grpc.WorkerServiceStub(registry.channel(shop.shop.token))

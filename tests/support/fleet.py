@@ -21,6 +21,10 @@ BRISK: Final = {
 }
 
 
+# For what has nothing to do with expiry: a late heartbeat on a busy machine costs no lease.
+PATIENT: Final = {"heartbeat_seconds": 0.5, "lease_stop_seconds": 20, "lease_ttl_seconds": 30}
+
+
 @asynccontextmanager
 async def brisk_registry(
     database: TestDatabase, peers: Callable[[str], Tls], **changed: Any
